@@ -1,0 +1,316 @@
+"""The default ranker: several sources over one session index, fused by weights that are learned on the stream.
+
+Fed with absolute session values (`update_session`), asked with a context (`recommend`). The answer is a function of the
+last value of every session, the weights in force and the context, so whoever holds the same sessions gives the same
+list.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from reco_stream.domain.context import Context
+from reco_stream.domain.fusion import (
+    KEPT,
+    SCENARIOS,
+    SOURCES,
+    Slate,
+    features,
+    probabilities,
+    ranks,
+    reciprocal_rank_scores,
+    shares_of,
+    strongest_candidates,
+    weights_of,
+)
+from reco_stream.domain.fusion_learning import ScenarioLearner
+from reco_stream.domain.neighbourhood import Events, Floats, Ints, Neighbours, Workspace, strongest
+from reco_stream.domain.reasons import THEN_SHARE, SessionReason, evidence
+from reco_stream.domain.retrievers.history import History
+from reco_stream.domain.retrievers.kernel import CO_VIEW, RULES, SEQUENCE, SESSION_KNN, KernelBank
+from reco_stream.domain.retrievers.transitive import Transitive
+from reco_stream.domain.retrievers.trending import Trending
+from reco_stream.domain.session_index import SessionIndex
+
+SAMPLE_ONE_IN = 16
+_NOTHING: Mapping[str, float] = {}
+_NO_RANKS: Mapping[str, int] = {}
+_HISTORY, _TRANSITIVE, _REPEAT = (SessionReason(kind) for kind in ("history", "transitive", "repeat"))
+LAST_N = 10  # items of the context that look for sessions
+_KERNELS = (SESSION_KNN, SEQUENCE, RULES, CO_VIEW)  # the first four of SOURCES, in that order
+
+
+class Recommendation(NamedTuple):
+    """One item. `score` is its probability among the candidates; `parts` each source's score as a share of its best.
+
+    `source_ranks` (with explain) is the item's rank in each source that knows it.
+    """
+
+    item: str
+    score: float
+    reason: SessionReason
+    parts: Mapping[str, float] = _NOTHING
+    source_ranks: Mapping[str, int] = _NO_RANKS
+
+
+@dataclass(slots=True)
+class _Scored:
+    """A slate and what reasons need: the events behind it and how old their sessions are."""
+
+    slate: Slate
+    events: Events | None = None
+    age_s: Floats = field(default_factory=lambda: np.zeros(0))
+    distance: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+def is_sampled(key: str, one_in: int = SAMPLE_ONE_IN) -> bool:
+    """Return whether the event of `key` teaches the weights: one in `one_in`, by a hash, so every replay samples the
+    same.
+
+    >>> sum(is_sampled(f"session-{number}/3") for number in range(1600))
+    96
+    """
+    return zlib.crc32(key.encode()) % one_in == 0
+
+
+class Recommender:
+    """Recommends by the fusion of all sources; learns the weights of "unseen" and "repeats" from what comes next.
+
+    `pinned` fixes the weights of a scenario by name; `method` "rrf" uses reciprocal-rank fusion instead.
+
+    >>> recommender = Recommender()
+    >>> for key in ("s1", "s2"):
+    ...     recommender.update_session(key, [("a", "view", 0), ("b", "view", 1_000)], last_ms=1_000)
+    >>> context = Context.of([("a", "view", 5_000)], now_ms=6_000, session_gap_ms=1_800_000)
+    >>> best = recommender.recommend(context, count=1, exclude={"a"})[0]
+    >>> best.item, best.reason.words()
+    ('b', 'people who viewed a then viewed this: 2 sessions in 1 minute')
+    """
+
+    def __init__(
+        self,
+        index: SessionIndex | None = None,
+        pinned: Mapping[str, Mapping[str, float]] | None = None,
+        method: str = "learned",
+        limit: int = 1_000,
+        k: int = 500,
+    ) -> None:
+        if method not in ("learned", "rrf"):
+            raise ValueError(f"fusion method is {method!r}, wanted 'learned' or 'rrf'")
+        self.index = index if index is not None else SessionIndex()
+        self.trending = Trending(self.index)
+        self.history = History()
+        self.workspace = Workspace(self.index)
+        self._bank = KernelBank(_KERNELS, LAST_N, self.index.events_per_session)
+        self._transitive = Transitive(self.index, workspace=self.workspace)
+        self._method = method
+        self._k = k
+        self._limit = limit
+        self._pinned = {scenario: weights_of(scenario, named) for scenario, named in (pinned or {}).items()}
+        self.learners = {scenario: ScenarioLearner(scenario) for scenario in SCENARIOS}
+
+    # -- feeding ----------------------------------------------------------------------------------------------------
+
+    def update_session(self, key: str, items: Sequence[tuple[str, str, int]], last_ms: int) -> None:
+        """Replace the session of `key` by `items` (item, type, time_ms; oldest first).
+
+        The last value of a key counts.
+        """
+        self.trending.apply(self.index.put(key, items, last_ms))
+
+    def remove_session(self, key: str) -> None:
+        """Forget a session; nothing happens when it is unknown."""
+        self.trending.apply(self.index.remove(key))
+
+    def observe(self, context: Context, item: str, learners: Mapping[str, ScenarioLearner] | None = None) -> None:
+        """Learn from one event: `context` as it was just before, `item` what came.
+
+        Call it before the event is applied. `learners` by scenario learn instead of the recommender's own.
+        """
+        taught = self.learners if learners is None else learners
+        number = self.index.number_of.get(item, -1)
+        seen = set(context.items)
+        if item not in seen:
+            taught["unseen"].learn(self._slate(context, seen).slate, number)
+        taught["repeats"].learn(self._slate(context, frozenset()).slate, number)
+
+    # -- asking -----------------------------------------------------------------------------------------------------
+
+    def is_pinned(self, scenario: str) -> bool:
+        """Return whether the weights of the scenario are fixed."""
+        return scenario in self._pinned
+
+    def weights(self, scenario: str) -> dict[str, float]:
+        """Return the weights in force by name: pinned, or learned."""
+        weights = self._pinned.get(scenario)
+        found = self.learners[scenario].weights() if weights is None else weights
+        return dict(zip(SCENARIOS[scenario], found.tolist(), strict=True))
+
+    def recommend(
+        self,
+        context: Context,
+        count: int,
+        exclude: Set[str] = frozenset(),
+        explain: bool = False,
+        method: str | None = None,
+    ) -> list[Recommendation]:
+        """Return at most `count` items by falling score, none of them in `exclude`; trending items fill what is
+        missing.
+
+        The weights are those of "unseen" when every item of the context is excluded, else those of "repeats". `method`
+        overrides the recommender's own for this call.
+        """
+        scored = self._slate(context, exclude)
+        scenario = "unseen" if all(event.item in exclude for event in context.recent) else "repeats"
+        scores = self._fused(scored.slate, scenario, method or self._method)
+        order = np.argsort(scores, kind="stable")[::-1][:count]
+        found = self._explained(scored, order, scores, context, explain)
+        if len(found) < count:
+            taken = {recommendation.item for recommendation in found}
+            filler = self.trending.recommend(context, count - len(found), exclude | taken)
+            found.extend(Recommendation(item, 0.0, SessionReason("trending")) for item, _ in filler)
+        return found
+
+    # -- internals --------------------------------------------------------------------------------------------------
+
+    def _fused(self, slate: Slate, scenario: str, method: str) -> Floats:
+        if not len(slate):
+            return np.zeros(0)
+        if method == "rrf" and scenario not in self._pinned:
+            return reciprocal_rank_scores(slate.scores)
+        weights = self._pinned.get(scenario)
+        if weights is None:
+            weights = self.learners[scenario].weights()
+        return probabilities(features(slate, scenario), weights)
+
+    def _slate(self, context: Context, exclude: Set[str]) -> _Scored:
+        """Score every source for the context; everything but the weights."""
+        index = self.index
+        seen = index.numbers(context.newest(len(context.recent) or 1))
+        neighbours = None
+        if seen:
+            neighbours = Neighbours.gather(self.workspace, seen[:LAST_N], context.now_ms, self._limit)
+        past = self.history.scores(context) if context.history else {}
+        known = [(index.number_of[item], score) for item, score in past.items() if item in index.number_of]
+        lists = [(np.array([n for n, _ in known], np.int64), np.array([score for _, score in known]))]
+        if neighbours is None:
+            return _Scored(
+                self._merged(np.zeros(0, np.int64), np.zeros((len(_KERNELS), 0)), lists, seen, exclude, context)
+            )
+        similarity = self._bank.similarity(neighbours)
+        chosen = strongest(similarity[0], self._k, neighbours.length)
+        age_s = neighbours.age_s
+        if chosen is not None:
+            similarity, age_s = similarity[:, chosen], age_s[chosen]
+        events = neighbours.expand(chosen)
+        distance = events.from_newest_match()
+        votes = self._bank.votes(events, similarity, distance)
+        lists.insert(0, self._transitive.hop(neighbours, events.candidates, votes[0]))
+        slate = self._merged(events.candidates, votes, lists, seen, exclude, context)
+        return _Scored(slate, events, age_s, distance)
+
+    def _merged(
+        self,
+        first: Ints,
+        votes: Floats,
+        lists: list[tuple[Ints, Floats]],
+        seen: list[int],
+        exclude: Set[str],
+        context: Context,
+    ) -> Slate:
+        """Return one slate of the kernels' candidates and those of the other sources, without excluded items."""
+        self.workspace.fit()
+        mark = self.workspace.rank_of
+        numbers, scores = self._united(first, votes, lists)
+        banned = self.index.numbers(exclude)
+        if banned:
+            mark[banned] = 1
+            allowed = np.flatnonzero(mark[numbers] == 0)
+            mark[banned] = 0
+            numbers, scores = numbers[allowed], scores.take(allowed, axis=1)
+        shares = shares_of(scores)
+        kept = strongest_candidates(shares, KEPT)
+        if kept is not None:
+            numbers, scores, shares = numbers[kept], scores.take(kept, axis=1), shares.take(kept, axis=1)
+        mark[seen] = np.arange(1, len(seen) + 1)
+        rank = mark[numbers].astype(np.int64)
+        mark[seen] = 0
+        return Slate(numbers, scores, shares, self._signals(numbers, context.now_ms), rank)
+
+    def _united(self, first: Ints, votes: Floats, lists: list[tuple[Ints, Floats]]) -> tuple[Ints, Floats]:
+        """Return the items of all sources, each once, and their scores, one row a source."""
+        numbers = first
+        tag = self.workspace.by_number
+        if any(len(found) for found, _ in lists):
+            numbers = np.concatenate([first, *(found for found, _ in lists)])
+            places = np.arange(len(numbers))
+            tag[numbers[::-1]] = places[::-1]  # the first occurrence stays
+            numbers = numbers[tag[numbers] == places]
+            tag[numbers] = np.arange(len(numbers))
+        scores = np.zeros((len(SOURCES), len(numbers)))
+        scores[: len(votes), : len(first)] = votes
+        for row, (found, values) in enumerate(lists, start=len(SOURCES) - len(lists)):
+            if len(found):
+                scores[row, tag[found]] = values
+        return numbers, scores
+
+    def _signals(self, numbers: Ints, now_ms: int) -> Floats:
+        """Return support and freshness of candidates, each in (0, 1]."""
+        index = self.index
+        support = index.support_of(numbers)
+        hours = np.maximum(now_ms - index.item_last_ms[numbers], 0) / 3.6e6
+        return np.stack([support / support.max(initial=1.0), 1.0 / (1.0 + hours)])
+
+    def _explained(
+        self, scored: _Scored, order: Ints, scores: Floats, context: Context, explain: bool
+    ) -> list[Recommendation]:
+        slate, names = scored.slate, self.index.names
+        reasons = self._reasons(scored, order, context)
+        items = [names[number] for number in slate.numbers[order].tolist()]
+        chances = scores[order].tolist()
+        if not explain:
+            return [Recommendation(*found) for found in zip(items, chances, reasons, strict=True)]
+        source_ranks = [ranks(row) for row in slate.scores]
+        found = []
+        for place, item, score, reason in zip(order.tolist(), items, chances, reasons, strict=True):
+            parts = dict(zip(SOURCES, slate.shares[:, place].tolist(), strict=True))
+            ranked = zip(SOURCES, source_ranks, strict=True)
+            placed = {name: int(rank[place]) for name, rank in ranked if rank[place] > 0}
+            found.append(Recommendation(item, score, reason, parts, placed))
+        return found
+
+    def _reasons(self, scored: _Scored, order: Ints, context: Context) -> list[SessionReason]:
+        slate, events = scored.slate, scored.events
+        numbers = slate.numbers[order]
+        if events is None or not len(order):
+            return [SessionReason("history")] * len(order)
+        tag = self.workspace.by_number
+        tag[numbers] = -1
+        tag[events.candidates] = np.arange(len(events.candidates))
+        where = tag[numbers]
+        inside = np.flatnonzero(where >= 0)
+        proof = evidence(events, scored.age_s, scored.distance, where[inside])
+        known = [item for item in context.newest(len(context.recent)) if item in self.index.number_of]
+        types = {event.item: event.type for event in context.recent}
+        history = slate.scores[SOURCES.index("history"), order] > 0
+        reasons = [_HISTORY if old else _TRANSITIVE for old in history.tolist()]
+        repeated = (slate.rank[order[inside]] > 0).tolist()
+        rows = zip(
+            inside.tolist(),
+            repeated,
+            proof.anchor.tolist(),
+            proof.sessions.tolist(),
+            proof.after.tolist(),
+            proof.age_s.tolist(),
+            strict=True,
+        )
+        for place, again, anchor, sessions, after, age_s in rows:
+            item = known[anchor]
+            then = after >= THEN_SHARE * sessions
+            reasons[place] = _REPEAT if again else SessionReason("sessions", item, types[item], sessions, then, age_s)
+        return reasons

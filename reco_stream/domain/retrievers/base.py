@@ -1,0 +1,48 @@
+"""The one signature of all retrievers, and the ranking of candidates that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from reco_stream.domain.context import Context
+from reco_stream.domain.neighbourhood import Floats, Ints
+
+
+class Candidate(NamedTuple):
+    """A proposed item; scores of one retriever compare with each other, not with another's."""
+
+    item: str
+    score: float
+
+
+class Retriever(Protocol):
+    """Proposes items for a context. Pure: the same state and context give the same list."""
+
+    @property
+    def name(self) -> str: ...
+
+    def recommend(self, context: Context, count: int, exclude: Set[str] = frozenset()) -> list[Candidate]:
+        """Return at most `count` items by falling score, each once, none in `exclude`, every score above 0."""
+        ...
+
+
+def top(names: Sequence[str], numbers: Ints, scores: Floats, count: int, exclude: Set[str]) -> list[Candidate]:
+    """Return the best candidates that are not excluded; among equal scores the later in `numbers` comes first.
+
+    Candidates of sessions lie in the order of their newest session, so a tie goes to the item seen last.
+    """
+    wanted = min(count + len(exclude), len(scores))
+    if wanted <= 0:
+        return []
+    order = np.argsort(scores, kind="stable")[::-1][:wanted]
+    chosen: list[Candidate] = []
+    for number, score in zip(numbers[order].tolist(), scores[order].tolist(), strict=True):
+        item = names[number]
+        if score > 0 and item not in exclude:
+            chosen.append(Candidate(item, score))
+            if len(chosen) == count:
+                break
+    return chosen
