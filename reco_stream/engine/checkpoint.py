@@ -1,0 +1,204 @@
+"""The checkpoint of one partition: how a micro-batch becomes state, in five numbered steps.
+
+    1 fold     drop records at or below `applied`; rows = f(rows, event) in memory; bad records become rejections
+    2 send     rejections to the dead letters, then one RecordBatch {rows..., marker} to the changelog; await the ack
+    3 write    one WriteBatch {the same rows, marker, changelog position} to the partition store
+    4 done     the marker is the truth; the group's offset is committed later, for lag monitors only
+    5 publish  the changed keys await publication (publisher.py)
+
+A crash between any two steps leaves a state that equals the fold of a prefix of the log: before the ack of 2 nothing
+happened; after it, recovery finds rows and marker together in the changelog. On an error in 2 or 3 memory is ahead of
+the log, so nobody may go on: the partition raises and the process stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from reco_stream.engine.changelog import Appender
+from reco_stream.engine.crash import crash_point
+from reco_stream.engine.errors import BatchTooLarge, ChangelogCorrupt, EngineError
+from reco_stream.engine.marker import MARKER_KEY, Marker, encode_marker
+from reco_stream.engine.rows import RowCache
+from reco_stream.engine.store import PartitionStore, Record
+
+log = logging.getLogger(__name__)
+
+# How often a rule may raise on one record before the record goes to the dead letters.
+_FOLD_ATTEMPTS = 2
+# Looks at the clock every so many records: a look costs 50 ns, a fold 10 us, one with many pairs 20 times that.
+_SLICE_CHECK_RECORDS = 4
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A source record that changed no row, and why; it goes to the dead letters with its original bytes."""
+
+    record: Any
+    reason: str
+    detail: str
+    cause: Exception | None = None
+
+
+class Processor(Protocol):
+    """What turns records into rows: the application's half of a checkpoint."""
+
+    def fold(self, rows: RowCache, record: Any) -> Rejection | None:
+        """Applies one record to `rows`; a rejection leaves them untouched. If it raises, all is folded anew."""
+
+    def applied(self) -> None:
+        """The records folded since the last call are in the log and in the store."""
+
+    def aborted(self) -> None:
+        """The records folded since the last call of `applied` will be folded again."""
+
+
+@dataclass
+class Limits:
+    """What ends a micro-batch: records, bytes of encoded rows; and how long it may hold the event loop at a time."""
+
+    max_records: int
+    max_bytes: int
+    slice_ms: float
+
+
+class Checkpointer:
+    """Applies micro-batches to one partition; one call of `apply` at a time."""
+
+    def __init__(
+        self,
+        store: PartitionStore,
+        rows: RowCache,
+        appender: Appender,
+        marker: Marker,
+        processor: Processor,
+        limits: Limits,
+        send_rejections: Callable[[Sequence[Rejection]], Awaitable[None]],
+    ) -> None:
+        self.store = store
+        self.rows = rows
+        self.appender = appender
+        self.marker = marker
+        self._processor = processor
+        self._limits = limits
+        self._send_rejections = send_rejections
+        # offset -> errors that rules raised on that record, since the last part that was applied
+        self._poison: dict[int, list[Exception]] = {}
+        self._max_records = limits.max_records
+
+    async def apply(self, records: Sequence[Any]) -> list[bytes]:
+        """Folds and stores `records`, in as many parts as their rows need; returns the keys of changed rows.
+
+        Records at or below the marker are skipped, so a replay changes nothing. Raises Fenced, ChangelogUnavailable,
+        ChangelogCorrupt and what the store raises: all mean that this process must not go on writing the partition.
+        """
+        changed: dict[bytes, None] = {}
+        start = 0
+        while start < len(records):
+            part = records[start : start + self._max_records]
+            keys = await self._apply_part(part)
+            if keys is None:
+                # Half as many events make about half the bytes; the limit creeps back by an eighth a part.
+                self._max_records = max(1, len(part) // 2)
+                continue
+            changed.update(dict.fromkeys(keys))
+            start += len(part)
+            self._max_records = min(self._limits.max_records, self._max_records + self._max_records // 8 + 1)
+        return list(changed)
+
+    async def _apply_part(self, part: Sequence[Any]) -> list[bytes] | None:
+        marker = self.marker
+        if part[-1].offset <= marker.applied:
+            return []
+        rejections = await self._fold(part)  # step 1
+        crash_point("checkpoint.folded")
+        encoded = self.rows.encode_dirty()
+        size = sum(len(key) + len(value or b"") for key, value in encoded)
+        if size > self._limits.max_bytes and len(part) > 1:
+            self._abort()
+            return None
+        if rejections:
+            await self._send_rejections(rejections)  # step 2, first half: they must not be lost once the marker moves
+        self.marker = msgspec.structs.replace(
+            marker,
+            applied=part[-1].offset,
+            stream_time_ms=self.rows.stream_time_ms,
+        )
+        await self.commit_rows(encoded)  # steps 2 and 3
+        self._processor.applied()
+        self._poison.clear()
+        return [key for key, _ in encoded]
+
+    async def commit_rows(self, encoded: list[Record]) -> None:
+        """Steps 2 and 3 for rows that are already encoded: changelog first, store second, one batch each."""
+        batch: list[Record] = [*encoded, (MARKER_KEY, encode_marker(self.marker))]
+        try:
+            first = await self.appender.append(batch)
+        except BatchTooLarge as error:
+            raise BatchTooLarge(f"one event changes {len(encoded)} rows: {error}") from error
+        if first != self.store.position + 1:
+            raise ChangelogCorrupt(
+                f"{self.appender.topic}[{self.appender.partition}]: a batch landed at offset {first}, wanted "
+                f"{self.store.position + 1}: somebody else writes this changelog; is RECO_APP shared by two clusters?"
+            )
+        crash_point("checkpoint.sent")
+        self.store.write(batch, first + len(batch) - 1)
+        crash_point("checkpoint.written")
+
+    async def _fold(self, part: Sequence[Any]) -> list[Rejection]:
+        """Step 1; a record on which a rule keeps raising is rejected and the rest folded without it."""
+        while True:
+            self.rows.begin(self.marker.stream_time_ms)
+            rejections: list[Rejection] = []
+            failed = await self._fold_all(part, rejections)
+            if failed is None:
+                return rejections
+            record, error = failed
+            errors = self._poison.setdefault(record.offset, [])
+            errors.append(error)
+            log.warning(
+                "%s[%d]@%d: a rule raised %r (attempt %d of %d); folding the micro-batch anew",
+                record.topic,
+                record.partition,
+                record.offset,
+                error,
+                len(errors),
+                _FOLD_ATTEMPTS,
+            )
+            self._abort()
+
+    async def _fold_all(self, part: Sequence[Any], rejections: list[Rejection]) -> tuple[Any, Exception] | None:
+        fold, rows, applied = self._processor.fold, self.rows, self.marker.applied
+        poison = self._poison
+        slice_s = self._limits.slice_ms / 1000
+        slice_ends = time.perf_counter() + slice_s
+        for index, record in enumerate(part):
+            if record.offset <= applied:
+                continue
+            if poison and len(errors := poison.get(record.offset, [])) >= _FOLD_ATTEMPTS:
+                detail = f"a rule raised {errors[-1]!r} on this record, {len(errors)} times"
+                rejections.append(Rejection(record, "fold_failed", detail, errors[-1]))
+                continue
+            try:
+                rejection = fold(rows, record)
+            except EngineError:
+                raise  # a store that cannot be read is not the record's fault
+            except Exception as error:
+                return record, error
+            if rejection is not None:
+                rejections.append(rejection)
+            if index % _SLICE_CHECK_RECORDS == 0 and time.perf_counter() > slice_ends:
+                await asyncio.sleep(0)  # web views share this loop
+                slice_ends = time.perf_counter() + slice_s
+        return None
+
+    def _abort(self) -> None:
+        self.rows.discard()
+        self._processor.aborted()

@@ -1,0 +1,183 @@
+"""Publication of changed rows: absolute values, at most once an interval and row, and none forgotten by a crash.
+
+Which keys await publication needs no table of its own: they are the keys of the changelog from the lowest offset
+that is not yet published. That offset rides in the marker (`unpublished_from`); a new owner publishes what the
+changelog holds from there on.
+
+A hot row would be published at every interval although readers would hardly see a difference: a row that moved by less
+than a twentieth since its last publication waits up to ten seconds for more. And a row that makes several values (a
+user's sessions) publishes those that changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol, TypeVar
+
+from reco_stream.engine.changelog import Appender
+from reco_stream.engine.crash import crash_point
+from reco_stream.engine.published import Stamp, seal
+from reco_stream.engine.store import PartitionStore, Record
+
+# One RecordBatch of published rows: small enough that building it does not hold the loop for more than 3 ms.
+_BATCH_BYTES = 400_000
+SMALL_MOVE: Final = 0.05
+WAIT_S: Final = 10.0
+# Below this size one event is no small move, so there is no need to remember what was published.
+_REMEMBERED_FROM: Final = 1 / SMALL_MOVE
+_REMEMBERED_ROWS: Final = 20_000
+# A look takes 3 to 8 us; then others get their turn.
+_LOOKED_AT_ONCE: Final = 200
+
+T = TypeVar("T")
+# What a row looked like: its make-up (any difference is a large move), and its size.
+Measure = tuple[int, float]
+
+
+class PublishesRows(Protocol):
+    """Which rows others need, by the first byte of their key, and the values that they get."""
+
+    @property
+    def prefixes(self) -> frozenset[bytes]: ...
+
+    def expand(self, key: bytes, row: bytes | None) -> Iterable[tuple[str, bytes, bytes | None]]:
+        """(topic, key, value or None for "gone") of each value that one changed row makes."""
+
+    def measure(self, key: bytes, row: bytes) -> Measure | None:
+        """What tells how far the row moves; None for a row of which every change is published at once."""
+
+
+class Publisher:
+    """Publishes the changed rows of one partition; `flush` runs in turn with nothing else of its kind."""
+
+    def __init__(
+        self,
+        store: PartitionStore,
+        appenders: dict[str, Appender],
+        rows: PublishesRows,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._appenders = appenders
+        self._rows = rows
+        # key -> lowest changelog offset at which an unpublished change of it may lie
+        self._pending: dict[bytes, int] = {}
+        # key -> (that offset, when it must be published): rows that moved little, in the order of both
+        self._waiting: dict[bytes, tuple[int, float]] = {}
+        self._published: dict[bytes, Measure] = {}
+        # row -> hashes of the values that it made last, for rows that make several
+        self._made: dict[bytes, frozenset[int]] = {}
+        self._clock = clock
+        self._in_flight_from: int | None = None
+        self._lock = asyncio.Lock()
+
+    def __len__(self) -> int:
+        return len(self._pending.keys() | self._waiting.keys())
+
+    def changed(self, keys: Iterable[bytes], first_offset: int) -> None:
+        """Notes that `keys` changed at or after changelog offset `first_offset`."""
+        prefixes = self._rows.prefixes
+        pending = self._pending
+        for key in keys:
+            if key[:1] in prefixes and key not in pending:
+                pending[key] = first_offset
+
+    def unpublished_from(self, next_offset: int) -> int:
+        """Lowest changelog offset that may hold an unpublished row; `next_offset` when there is none."""
+        floor = self._in_flight_from if self._in_flight_from is not None else next_offset
+        if self._pending:
+            # Insertion order is offset order: a key keeps the place of its first unpublished change.
+            floor = min(floor, next(iter(self._pending.values())))
+        if self._waiting:
+            floor = min(floor, next(iter(self._waiting.values()))[0])
+        return floor
+
+    async def flush(self, everything: bool = False) -> int:
+        """Publishes the rows that are due, or all that wait, as the store holds them now; returns the values sent."""
+        async with self._lock:
+            if not self._pending and not self._waiting:
+                return 0
+            self._in_flight_from = self.unpublished_from(1 << 62)
+            sent = await self._send(await self._take(everything))
+            self._in_flight_from = None
+            crash_point("checkpoint.published")
+            return sent
+
+    async def _take(self, everything: bool) -> list[bytes]:
+        """Takes the rows that are due out of the pending ones; those that moved little begin to wait, or go on."""
+        pending, self._pending = self._pending, {}
+        now = self._clock()
+        due: list[bytes] = []
+        for number, (key, offset) in enumerate(pending.items(), 1):
+            if everything or not self._may_wait(key, offset, now):
+                due.append(key)
+            if number % _LOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        for key in due:
+            self._waiting.pop(key, None)
+        late = [key for key, (_, until) in self._waiting.items() if everything or until <= now]
+        for key in late:
+            del self._waiting[key]
+        return due + late
+
+    def _may_wait(self, key: bytes, offset: int, now: float) -> bool:
+        known = self._published.get(key)
+        row = self._store.get(key) if known is not None else None
+        measure = self._rows.measure(key, row) if row is not None else None
+        if known is None or measure is None or measure[0] != known[0]:
+            return False
+        if abs(measure[1] - known[1]) >= SMALL_MOVE * known[1]:
+            return False
+        self._waiting.setdefault(key, (offset, now + WAIT_S))
+        return True
+
+    def _values(self, key: bytes) -> list[tuple[str, bytes, bytes | None]]:
+        """Returns what the row publishes now, and remembers it."""
+        row = self._store.get(key)
+        measure = self._rows.measure(key, row) if row is not None else None
+        if measure is not None and measure[1] >= _REMEMBERED_FROM:
+            _remember(self._published, key, measure)
+        else:
+            self._published.pop(key, None)
+        values = list(self._rows.expand(key, row))
+        if len(values) < 2:
+            return values
+        made = self._made.get(key, frozenset())
+        _remember(self._made, key, frozenset(map(hash, values)))
+        return [value for value in values if hash(value) not in made]
+
+    async def _send(self, keys: list[bytes]) -> int:
+        sent = 0
+        batches: dict[str, list[Record]] = {topic: [] for topic in self._appenders}
+        sizes = dict.fromkeys(self._appenders, 0)
+        stamp: Stamp | None = None
+        for key in keys:
+            if stamp is None:
+                marker = self._store.marker()
+                stamp = Stamp(marker.version, marker.applied, marker.stream_time_ms)
+            for topic, out_key, value in self._values(key):
+                batches[topic].append((out_key, None if value is None else seal(stamp, value)))
+                sizes[topic] += len(value or b"") + len(out_key)
+            for topic in batches:
+                if sizes[topic] > _BATCH_BYTES:
+                    sent += await self._append(topic, batches, sizes)
+                    stamp = None  # the await let a checkpoint in: a row and its stamp are read from one state
+        for topic in batches:
+            sent += await self._append(topic, batches, sizes)
+        return sent
+
+    async def _append(self, topic: str, batches: dict[str, list[Record]], sizes: dict[str, int]) -> int:
+        batch, batches[topic], sizes[topic] = batches[topic], [], 0
+        if batch:
+            await self._appenders[topic].append(batch)
+        return len(batch)
+
+
+def _remember(known: dict[bytes, T], key: bytes, value: T) -> None:
+    """Keeps the newest entries; what is forgotten is published once more than needed."""
+    known.pop(key, None)
+    known[key] = value
+    if len(known) > _REMEMBERED_ROWS:
+        del known[next(iter(known))]

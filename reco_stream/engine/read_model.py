@@ -1,0 +1,102 @@
+"""Read models: every worker reads the published topics whole, with a plain consumer that belongs to no group.
+
+Reading a topic of absolute values again and again changes nothing, so there is no offset to keep: a worker begins at
+the beginning and is ready when it has reached the end that it saw at its start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+log = logging.getLogger(__name__)
+
+_POLL_MS = 100
+_FETCH_MAX_WAIT_MS = 50
+# Applying a record takes 5 to 50 us; after so long the loop is given to the web views.
+_SLICE_S = 0.004
+
+# (partition, key, value or None)
+Apply = Callable[[int, bytes, bytes | None], None]
+
+
+class ReadModelReader:
+    """Feeds published records to callbacks, one a topic; `ready` once the ends seen at start are reached."""
+
+    def __init__(self, client_kwargs: Mapping[str, Any], applies: Mapping[str, Apply]) -> None:
+        self._client_kwargs = dict(client_kwargs)
+        self._applies = dict(applies)
+        self._ends: dict[TopicPartition, int] = {}
+        self.ready = False
+        self.records = 0
+        self._complete_at = time.monotonic()
+
+    @property
+    def behind_s(self) -> float:
+        """Seconds since everything that the brokers were known to hold had been read."""
+        return max(0.0, time.monotonic() - self._complete_at)
+
+    async def run(self) -> None:
+        """Reads until cancelled. Raises KafkaError when the brokers refuse us."""
+        consumer = AIOKafkaConsumer(
+            **self._client_kwargs,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
+            max_partition_fetch_bytes=4 << 20,
+        )
+        try:
+            await consumer.start()
+            tps = await self._partitions(consumer)
+            consumer.assign(tps)
+            await consumer.seek_to_beginning(*tps)
+            self._ends = await consumer.end_offsets(tps)
+            while True:
+                for tp, records in (await consumer.getmany(*tps, timeout_ms=_POLL_MS)).items():
+                    await self._apply(self._applies[tp.topic], tp.partition, records)
+                if await self._has_read_all(consumer, tps):
+                    self._complete_at = time.monotonic()
+                if not self.ready:
+                    await self._check_ready(consumer)
+        finally:
+            await consumer.stop()
+
+    async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
+        found: list[TopicPartition] = []
+        for topic in self._applies:
+            while not (partitions := consumer.partitions_for_topic(topic)):
+                consumer._client.add_topic(topic)
+                await consumer._client.force_metadata_update()
+                await asyncio.sleep(0.05)
+            found.extend(TopicPartition(topic, partition) for partition in sorted(partitions))
+        return found
+
+    async def _apply(self, apply: Apply, partition: int, records: Sequence[Any]) -> None:
+        slice_ends = time.perf_counter() + _SLICE_S
+        for record in records:
+            apply(partition, record.key, record.value)
+            if time.perf_counter() > slice_ends:
+                await asyncio.sleep(0)
+                slice_ends = time.perf_counter() + _SLICE_S
+        self.records += len(records)
+
+    async def _has_read_all(self, consumer: AIOKafkaConsumer, tps: Sequence[TopicPartition]) -> bool:
+        for tp in tps:
+            # The position, because the last record's offset does not move past what ends a transaction.
+            if (consumer.highwater(tp) or 0) > await consumer.position(tp):
+                return False
+        return True
+
+    async def _check_ready(self, consumer: AIOKafkaConsumer) -> None:
+        for tp in [tp for tp, end in self._ends.items() if end > 0]:
+            if await consumer.position(tp) < self._ends[tp]:
+                return
+            self._ends[tp] = 0
+        self.ready = True
+        log.info("read models are complete: %d records", self.records)

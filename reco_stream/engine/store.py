@@ -1,0 +1,212 @@
+"""Partition store: one RocksDB for one partition, written one WriteBatch a checkpoint.
+
+All partitions of a process share one block cache and one write-buffer manager, so memory does not grow with the
+number of partitions (Faust's default is a cache of 2 GiB a database).
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteBatch,
+    WriteBufferManager,
+)
+
+from reco_stream.engine.errors import StoreDamaged, StoreFailed, StoreLocked
+from reco_stream.engine.marker import MARKER_KEY, PLACE_KEY, Marker, Place, decode_marker, decode_place, encode_place
+
+log = logging.getLogger(__name__)
+
+Record = tuple[bytes, bytes | None]
+
+
+class StoreResources:
+    """Memory that all stores of this process share; sizes in bytes."""
+
+    def __init__(self, cache_bytes: int) -> None:
+        self.cache = Cache(cache_bytes)
+        # Half of the cache for memtables, charged to the cache: one number bounds both. With 16 MB for twelve
+        # partitions a memtable was flushed at 1.3 MB, and merging such small files took 2 us of CPU an event.
+        self.buffers = WriteBufferManager.new_write_buffer_manager_with_cache(
+            max(cache_bytes // 2, 4 << 20), False, self.cache
+        )
+
+    def options(self) -> Options:
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_compression_type(DBCompressionType.lz4())
+        options.set_write_buffer_size(16 << 20)
+        options.set_max_write_buffer_number(2)
+        options.set_write_buffer_manager(self.buffers)
+        options.set_max_open_files(256)
+        options.set_keep_log_file_num(2)
+        table = BlockBasedOptions()
+        table.set_block_cache(self.cache)
+        table.set_cache_index_and_filter_blocks(True)
+        table.set_pin_l0_filter_and_index_blocks_in_cache(True)
+        table.set_bloom_filter(10, False)
+        options.set_block_based_table_factory(table)
+        return options
+
+
+class PartitionStore:
+    """Rows of one partition on disk; every write is atomic together with its changelog position.
+
+    Raises StoreFailed for what RocksDB raises (a full disk, a held lock, damaged files): the caller stops the process,
+    because memory is then ahead of the disk.
+    """
+
+    def __init__(self, path: Path, resources: StoreResources) -> None:
+        self.path = path
+        self._resources = resources
+        self._db: Rdict | None = None
+        self.position = -1
+        self.written_at = 0.0
+        self.changelog_id = ""  # of the topic that `position` belongs to; whoever writes sets it first
+
+    def open(self) -> None:
+        """Opens or creates the database; reads the position it had reached. Damaged files are deleted first, so that
+        recovery builds the partition anew from the changelog."""
+        if self._damage_note.exists():
+            log.warning("%s: %s; building it anew", self.path, self._damage_note.read_text().strip())
+            self.wipe()
+        try:
+            self._open()
+        except StoreDamaged as damage:
+            log.warning("%s; doing so now", damage)
+            self.wipe()
+            self._open()
+
+    def _open(self) -> None:
+        with self._failures("open"):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = Rdict(str(self.path), self._resources.options())
+            raw = self._db.get(PLACE_KEY)
+        place = Place() if raw is None else decode_place(raw)
+        self.position, self.written_at = place.offset, place.written_ms / 1000
+        self.changelog_id = place.changelog_id
+
+    @property
+    def is_open(self) -> bool:
+        return self._db is not None
+
+    def _opened(self) -> Rdict:
+        if self._db is None:
+            raise RuntimeError(f"store {self.path} is closed")
+        return self._db
+
+    def get(self, key: bytes) -> bytes | None:
+        db = self._opened()
+        try:
+            value: bytes | None = db.get(key)
+        except Exception as error:  # not `_failures`, which costs as much as the read
+            raise self._failed("read", error) from error
+        return value
+
+    def marker(self) -> Marker:
+        raw = self.get(MARKER_KEY)
+        return Marker() if raw is None else decode_marker(raw)
+
+    def write(self, records: Iterable[Record], position: int, *, settled: bool = True) -> None:
+        """Writes rows (None deletes) and the changelog position they end at, all or nothing.
+
+        `settled` is False when the rows are not yet those of one moment, see `Place`.
+        """
+        batch = WriteBatch(raw_mode=True)
+        put, delete = batch.put, batch.delete
+        for key, value in records:
+            if value is None:
+                delete(key)
+            else:
+                put(key, value)
+        now_ms = int(time.time() * 1000)
+        batch.put(PLACE_KEY, encode_place(Place(position, now_ms, self.changelog_id, settled)))
+        db = self._opened()
+        with self._failures("write"):
+            db.write(batch)
+        self.position, self.written_at = position, now_ms / 1000
+
+    def scan(self, prefix: bytes, below: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Rows whose key begins with `prefix` (and sorts before `below`), ascending."""
+        bounds = ReadOptions()
+        bounds.set_iterate_upper_bound(prefix[:-1] + bytes([prefix[-1] + 1]) if below is None else below)
+        db = self._opened()
+        with self._failures("read"):
+            iterator = db.iter(bounds)
+            iterator.seek(prefix)
+            while iterator.valid():
+                yield iterator.key(), iterator.value()
+                iterator.next()
+            iterator.status()
+
+    def size_bytes(self) -> int:
+        """Live data on disk and in memtables, as RocksDB estimates it."""
+        db = self._opened()
+        return sum(
+            db.property_int_value(name) or 0
+            for name in ("rocksdb.live-sst-files-size", "rocksdb.cur-size-all-mem-tables")
+        )
+
+    def close(self) -> None:
+        """Flushes and releases the lock at once; a second call does nothing."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+            gc.collect()
+
+    def wipe(self) -> None:
+        """Deletes the database, so that recovery begins at the start of the changelog."""
+        self.close()
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._damage_note.unlink(missing_ok=True)
+        self.position = -1
+        self.written_at = 0.0
+        self.changelog_id = ""
+
+    @property
+    def _damage_note(self) -> Path:
+        """A file beside the database: it says that the database must be deleted, and why."""
+        return self.path.with_name(f"{self.path.name}.damaged")
+
+    @contextmanager
+    def _failures(self, what: str) -> Iterator[None]:
+        """Raises a StoreFailed for what RocksDB and the file system raise."""
+        try:
+            yield
+        except StoreFailed:
+            raise
+        except Exception as error:  # rocksdict raises plain Exception
+            raise self._failed(what, error) from error
+
+    def _failed(self, what: str, error: Exception) -> StoreFailed:
+        why = str(error)
+        if why.startswith("Corruption"):
+            with suppress(OSError):  # found again at the next start, or by the next read
+                self._damage_note.write_text(f"{why}\n")
+            return StoreDamaged(f"{self.path} is damaged ({why}): delete it, or start again to have it built anew")
+        if "lock" in why.lower():
+            return StoreLocked(
+                f"{self.path} is open in another process ({why}): each worker needs its own RECO_DATA_DIR"
+            )
+        existing = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
+        return StoreFailed(f"cannot {what} {self.path}: {why}; {free_bytes(existing):,} bytes are free there")
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that this process may still write under `path`."""
+    stats = os.statvfs(path)
+    return stats.f_bavail * stats.f_frsize
