@@ -1,0 +1,81 @@
+"""The agent of the event topic: each batch goes to its partition; each record becomes an event, then rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from agents.learning import PartitionLearning
+from reco_stream import metrics
+from reco_stream.domain.partitioner import partition_of
+from reco_stream.engine.checkpoint import Rejection
+from reco_stream.engine.table import Rows
+from reco_stream.events import BadEvent, EventRules, decode_event
+from tables.fold import fold_event
+from tables.rules import TableRules
+
+
+class EventProcessor:
+    """Folds the records of one partition; counts what was folded once it is in the log and in the store."""
+
+    def __init__(
+        self,
+        partition: int,
+        partitions: int,
+        event_rules: EventRules,
+        table_rules: TableRules,
+        learning: PartitionLearning | None = None,
+    ) -> None:
+        self._partition = partition
+        self._partitions = partitions
+        self._event_rules = event_rules
+        self._table_rules = table_rules
+        self._learning = learning
+        self._types: Counter[str] = Counter()
+
+    def fold(self, rows: Rows, record: Any) -> Rejection | None:
+        """Applies one record to `rows`; bad bytes, bad fields and wrong partitions come back as a rejection."""
+        try:
+            event = decode_event(record.key, record.value, record.timestamp, self._event_rules)
+        except BadEvent as bad:
+            return Rejection(record, bad.reason, bad.detail)
+        home = partition_of(event.user, self._partitions)  # cached: users come in bursts
+        if home != self._partition:
+            return Rejection(
+                record,
+                "wrong_partition",
+                f"user {event.user!r} belongs to partition {home}, found in {self._partition}; partition by murmur2 of "
+                "the key (librdkafka: partitioner=murmur2_random), then replay this record",
+            )
+        if event.time_ms > rows.stream_time_ms:
+            rows.stream_time_ms = event.time_ms
+        if self._learning is not None:
+            self._learning.before(rows, event)
+        fold_event(rows, event, self._table_rules)
+        self._types[event.type] += 1
+        return None
+
+    def applied(self) -> None:
+        for event_type, count in self._types.items():
+            metrics.events_processed.labels(event_type).inc(count)
+        self._types.clear()
+        if self._learning is not None:
+            self._learning.applied()
+
+    def aborted(self) -> None:
+        self._types.clear()
+        if self._learning is not None:
+            self._learning.aborted()
+
+
+def register(app: Any, topic: str) -> Callable[..., Any]:
+    """Declares the agent that hands each batch to the engine."""
+    events = app.topic(topic, key_type=bytes, value_type=bytes, value_serializer="raw", key_serializer="raw")
+
+    @app.agent(events, name="events")  # type: ignore[untyped-decorator]
+    async def fold_batches(batches: Any) -> None:
+        async for batch in batches:
+            await app.engine.submit(batch.partition, batch, batch.token)
+
+    return fold_batches  # type: ignore[no-any-return]

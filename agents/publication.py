@@ -1,0 +1,135 @@
+"""What is published of changed rows, and how a worker takes it in again: both ends of the same contract in one place.
+
+{app}.item-stats   partition = source partition; key = table prefix + item; value = stamp + row
+{app}.sessions     partition = source partition; key = user, NUL, opening time; value = stamp + session
+{app}.items        key = item; value = the catalogue's item as JSON
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+
+from reco_stream.catalogue import Catalogue
+from reco_stream.domain.canary_ids import is_canary
+from reco_stream.domain.recommender import Recommender
+from reco_stream.engine.published import unseal
+from reco_stream.engine.publisher import Measure
+from reco_stream.engine.read_model import Apply
+from reco_stream.engine.table import Table
+from tables.co_view import CO_VIEW
+from tables.item_model import ItemModel
+from tables.popularity import POPULARITY
+from tables.sessions import SESSIONS, Session
+
+_ITEM_TABLES: dict[bytes, Table[object]] = {table.prefix: table for table in (POPULARITY, CO_VIEW)}  # type: ignore[misc]
+_REMEMBERED_SESSIONS = 200_000  # about 30 MB
+_encode_session = msgspec.msgpack.Encoder().encode
+_decode_session = msgspec.msgpack.Decoder(Session).decode
+
+
+class Publication:
+    """Which rows others need, and as what values (`PublishesRows`)."""
+
+    prefixes = frozenset([*_ITEM_TABLES, SESSIONS.prefix])
+
+    def __init__(self, item_stats_topic: str, sessions_topic: str) -> None:
+        self._item_stats_topic = item_stats_topic
+        self._sessions_topic = sessions_topic
+        # key of a session -> how many events it had when it was last published: a user's row holds closed ones too
+        self._published: dict[bytes, int] = {}
+
+    def expand(self, key: bytes, row: bytes | None) -> Iterable[tuple[str, bytes, bytes | None]]:
+        """The published values of one changed row. A forgotten user's sessions end by the topic's retention."""
+        if key[:1] in _ITEM_TABLES:
+            yield self._item_stats_topic, key, row
+        elif row is not None:
+            for session in SESSIONS.decode(row).sessions:
+                name = session_key(key[1:], session)
+                if self._published.get(name) != session.events:
+                    self._remember(name, session.events)
+                    yield self._sessions_topic, name, _encode_session(session)
+
+    def fresh(self) -> Publication:
+        """The same publication, which remembers no session: it expands every row in full."""
+        return Publication(self._item_stats_topic, self._sessions_topic)
+
+    def _remember(self, name: bytes, events: int) -> None:
+        if len(self._published) >= _REMEMBERED_SESSIONS:
+            self._published.clear()  # then some are published once more, which changes nothing
+        self._published[name] = events
+
+    def measure(self, key: bytes, row: bytes) -> Measure | None:
+        """Popularity moves by its weight, co-view by all its pairs' and by every pair that comes or goes."""
+        if key[:1] == POPULARITY.prefix:
+            return 0, _decode_head(row).weighted
+        if key[:1] == CO_VIEW.prefix:
+            head = _decode_pairs(row)
+            return hash(head.names), float(np.frombuffer(head.pairs, "<f8")[::3].sum())
+        return None
+
+
+class _Head(msgspec.Struct, array_like=True, gc=False):
+    """The first field of a popularity row."""
+
+    weighted: float
+
+
+class _Pairs(msgspec.Struct, array_like=True, gc=False):
+    """A co-view row as encoded: three numbers a pair, its weight first."""
+
+    landmark: int
+    aged_day: int
+    names: str
+    pairs: bytes
+
+
+_decode_head = msgspec.msgpack.Decoder(_Head).decode
+_decode_pairs = msgspec.msgpack.Decoder(_Pairs).decode
+
+
+def session_key(user: bytes, session: Session) -> bytes:
+    """Key of a published session; ids hold no control characters, so NUL separates."""
+    return b"%b\0%d\0%b" % (user, session.opened_ms, (session.id or "").encode())
+
+
+def read_item_stats(items: ItemModel) -> Apply:
+    """Takes {app}.item-stats into the item model."""
+
+    def apply(partition: int, key: bytes, value: bytes | None) -> None:
+        table, item = _ITEM_TABLES[key[:1]], key[1:].decode()
+        if value is None or (is_canary(item) and table is POPULARITY):
+            return  # what has no popularity is in no list of popular items
+        stamp, row = unseal(value)
+        items.update(table, partition, item, row, (stamp.version, stamp.applied), stamp.stream_time_ms)
+
+    return apply
+
+
+def read_sessions(recommender: Recommender) -> Apply:
+    """Takes {app}.sessions into the session index of the default ranker."""
+
+    def apply(partition: int, key: bytes, value: bytes | None) -> None:
+        name = key.decode()
+        if is_canary(name):
+            return
+        if value is None:
+            recommender.remove_session(name)
+            return
+        _, raw = unseal(value)
+        session = _decode_session(raw)
+        items = [(item, visit.type, visit.time_ms) for item, visit in session.items.items()]
+        recommender.update_session(name, items, session.last_ms)
+
+    return apply
+
+
+def read_catalogue(catalogue: Catalogue) -> Apply:
+    """Takes {app}.items into the local catalogue."""
+
+    def apply(partition: int, key: bytes, value: bytes | None) -> None:
+        catalogue.update(key.decode(), value)
+
+    return apply
