@@ -1,0 +1,27 @@
+"""Responses are encoded by msgspec from the structs that the OpenAPI document is generated from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import msgspec
+from aiohttp import web
+
+_ENCODER = msgspec.json.Encoder()
+_MAX_MS = 253_402_300_799_999  # the last millisecond of the year 9999, which is where RFC 3339 ends
+
+
+def json_response(body: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Returns `body` as JSON."""
+    return web.Response(body=_ENCODER.encode(body), status=status, headers=headers, content_type="application/json")
+
+
+def rfc3339(time_ms: int) -> str:
+    """Returns a time as text in UTC.
+
+    >>> rfc3339(1_700_000_000_123)
+    '2023-11-14T22:13:20.123Z'
+    """
+    seconds, ms = divmod(min(max(time_ms, 0), _MAX_MS), 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"

@@ -1,0 +1,63 @@
+"""GET /popular: the items with the highest score in a window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from aiohttp import web
+from msgspec import UNSET
+
+from web.encoding import json_response
+from web.errors import ApiError
+from web.params import CATEGORY, COUNT, WINDOW
+from web.routing import require_read_models
+from web.schemas import ErrorBody, Popular, ScoredItem
+from web.services import Services
+from web.user_state import read_model_lag, time_text
+from web.view import JsonView, Operation
+
+
+class PopularItems(JsonView):
+    """Popular items."""
+
+    view_path = "/popular"
+    operations: ClassVar = {
+        "GET": Operation(
+            "List popular items",
+            {200: Popular, 404: ErrorBody, 503: ErrorBody},
+            query=(CATEGORY, WINDOW, COUNT),
+            description="Over all partitions, from the read model of the worker asked, about a second behind. The "
+            "score is the sum of the weights of the events in the window. 404 for a category that no item of the "
+            "catalogue has.",
+            examples=("curl -s 'localhost:6066/popular?window=24h&count=5'",),
+        )
+    }
+
+    async def get(self, request: web.Request) -> web.Response:
+        query = request.query
+        return json_response(
+            popular(self.services, CATEGORY.read(query), WINDOW.read(query), COUNT.read(query)),
+        )
+
+
+def popular(services: Services, category: str | None, window: str, count: int) -> Popular:
+    """Returns the top of the window; raises `ApiError` 404 for a category that no item has."""
+    require_read_models(services)
+    accept = _in_category(services, category) if category is not None else None
+    withheld = services.catalogue.withheld if services.catalogue is not None else frozenset()
+    items = [
+        ScoredItem(item, round(score, 6), services.title_of(item) or UNSET)
+        for item, score in services.items.popular(window, services.now_ms(), count, withheld, accept)
+    ]
+    known_until = time_text(services.items.stream_time_ms)
+    return Popular(window, category, items, known_until, read_model_lag(services))
+
+
+def _in_category(services: Services, category: str) -> Callable[[str], bool]:
+    catalogue = services.catalogue
+    if catalogue is None or not catalogue.has_category(category):
+        topic = services.settings.topic("items")
+        message = f"category is {category!a}, wanted: one that an item of the topic {topic} has"
+        raise ApiError(404, "unknown_category", message, "category")
+    return lambda item: catalogue.in_category(item, category)
