@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from reco_stream.catalogue import Catalogue, Item, encode_item
+from reco_stream.catalogue.expression import BadExpression
+from reco_stream.catalogue.selection import AT_ONCE, SMALL, Selections, predicate
+from reco_stream.domain.rules import Filter
+
+FILTERS = [
+    Filter(in_stock=True),
+    Filter(price_min=20, price_max=60),
+    Filter(categories=("A", "b")),
+    Filter(exclude_categories=("a",), tags=("T1",)),
+    Filter(exclude_tags=("t1",)),
+    Filter(where="price < 30.0 && stock > 0", categories=("a",)),
+]
+
+
+def random_item(item_id: str, random: random.Random) -> Item:
+    return Item(
+        item_id=item_id,
+        categories=tuple(random.sample("ABC", random.randint(0, 2))),
+        tags=tuple(random.sample(["t1", "t2"], random.randint(0, 2))),
+        price=random.choice([None, random.uniform(0, 100)]),
+        stock=random.choice([None, 0, 5]),
+    )
+
+
+@pytest.mark.parametrize("wanted", FILTERS)
+def test_a_selection_is_what_the_filter_says_after_any_changes(wanted: Filter) -> None:
+    chance = random.Random(3)
+    catalogue = Catalogue()
+    selections = Selections(catalogue)
+    ids = [f"i{number}" for number in range(300)]
+    for turn in range(2_000):
+        item = random_item(chance.choice(ids), chance)
+        catalogue.update(item.item_id, None if chance.random() < 0.2 else encode_item(item)[1])
+        if turn == 700:
+            selections.get(wanted)
+    passes = predicate(wanted)
+    selection = selections.get(wanted)
+    expected = {item for item in catalogue if passes(catalogue[item])}
+    assert selection.complete
+    assert selection.items == selection.pool == expected
+    assert 0 < len(expected) < len(catalogue)
+    assert all(selection.accepts(item) == (item in expected) for item in ids)
+
+
+def test_a_big_catalogue_is_tried_in_slices_and_answers_meanwhile() -> None:
+    catalogue = Catalogue()
+    for number in range(3 * AT_ONCE):
+        item = Item(item_id=f"i{number}", stock=number % 2)
+        catalogue.update(item.item_id, encode_item(item)[1])
+    selections = Selections(catalogue)
+    selection = selections.get(Filter(in_stock=True))
+    assert not selection.complete
+    assert selection.pool is None
+    assert selection.accepts(f"i{3 * AT_ONCE - 1}")
+    assert not selection.accepts(f"i{3 * AT_ONCE - 2}")
+    assert not any(selection.accepts("i0") for _ in range(AT_ONCE))
+    assert selection.exhausted
+    catalogue.update("i1", None)
+    while selections.advance():
+        pass
+    selection = selections.get(Filter(in_stock=True))
+    assert selection.complete
+    assert not selection.exhausted
+    assert len(selection.items) == 3 * AT_ONCE // 2 - 1 > SMALL
+    assert selection.pool is None
+
+
+def test_a_bad_expression_is_refused() -> None:
+    with pytest.raises(BadExpression):
+        Selections(Catalogue()).get(Filter(where="nonsense"))
