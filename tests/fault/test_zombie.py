@@ -1,0 +1,55 @@
+"""Fault 6: a worker is frozen for longer than its session lasts, and wakes up as a zombie."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from reco_stream.engine.errors import EXIT_FENCED
+from tests.fault.cluster import SESSION_TIMEOUT_S, Trickle
+from tests.fault.conftest import MakeCluster
+from tests.fault.report import Run
+from tests.fault.workers import Worker, wait_until
+
+
+def frozen(worker: Worker) -> bool:
+    """True when the process is stopped by a signal."""
+    state = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return state == "T"
+
+
+@pytest.mark.parametrize("at", ["idle", "checkpoint.folded", "checkpoint.sent"])
+def test_zombie(at: str, make_cluster: MakeCluster, run: Run) -> None:
+    cluster = make_cluster(partitions=2)
+    cluster.compact_hard()
+    zombie, heir = cluster.worker("zombie"), cluster.worker("heir")
+    cluster.produce(600)
+    zombie.start(hooks=None if at == "idle" else {"freeze": {"at": at, "nth": 6}})
+    if at == "idle":
+        cluster.drain()
+        zombie.signal(signal.SIGSTOP)
+    wait_until(lambda: frozen(zombie), lambda: f"the worker is frozen\n{zombie.log_tail()}")
+    froze = time.monotonic()
+    heir.start()
+    with Trickle(cluster, 100):
+        heir.wait_ready()
+        run.served_after(time.monotonic() - froze)
+        time.sleep(max(0.0, froze + 2 * SESSION_TIMEOUT_S - time.monotonic()))
+        zombie.signal(signal.SIGCONT)
+        wait_until(lambda: not zombie.running or zombie.ready(), "the zombie has ended or has joined again")
+    if zombie.running:
+        run.note("the zombie joined again")
+    else:
+        assert zombie.wait_for_exit() == EXIT_FENCED, zombie.log_tail()
+        run.note("the zombie was fenced and exited with 75")
+    cluster.finish(expected_errors=("a newer owner has claimed this partition",))
+    records, offsets = cluster.wait_compacted()
+    run.note(f"changelog compacted to {records} records of {offsets} offsets, then rebuilt")
+    shutil.rmtree(heir.data_dir)
+    heir.start()
+    heir.wait_ready()
+    cluster.finish(expected_errors=("a newer owner has claimed this partition",))
