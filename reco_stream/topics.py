@@ -17,6 +17,9 @@ from reco_stream.settings import Settings
 MIB: Final = 1_048_576
 DAY_MS: Final = 86_400_000
 
+_IN_SYNC: Final = "min.insync.replicas"
+_LEAST_VALUES: Final = frozenset({"max.message.bytes", _IN_SYNC})
+
 _TOPIC_ALREADY_EXISTS: Final = 36
 # A new topic is usable some 0.1 s after its creation was acknowledged; a loaded cluster may take seconds.
 _CREATED_WITHIN_S: Final = 30.0
@@ -27,8 +30,8 @@ _POLL_S: Final = 0.05
 class TopicSpec:
     """What a topic must be like.
 
-    `replication` is a least value. `config` is what the application relies on: `check_topics` compares it (sizes are
-    least values). `initial` is given at creation too, but operators may change it.
+    `replication` is a least value. `config` is what the application relies on: `check_topics` compares it (sizes and
+    replicas are least values). `initial` is given at creation too, but operators may change it.
     """
 
     name: str
@@ -74,6 +77,9 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
     # The broker's clock, everywhere: it refuses records from a clock that is an hour ahead of its own, and compaction
     # and retention go by these times.
     stamped = {"message.timestamp.type": "LogAppendTime"}
+    if replication >= 3:
+        # Kafka's default is 1: what one broker alone had acknowledged would be gone with it.
+        stamped[_IN_SYNC] = "2"
     log = stamped | {"cleanup.policy": "delete", size: str(8 * MIB)}
     compacted = stamped | {"cleanup.policy": "compact"}
     return [
@@ -149,7 +155,7 @@ def _compare(spec: TopicSpec, partitions: list[dict[str, Any]], config: Mapping[
         yield Mismatch(spec.name, "replication.factor", str(replicas), f"{spec.replication} or more")
     for name, wanted in spec.config.items():
         found = config.get(name, "not set")
-        if name == "max.message.bytes":
+        if name in _LEAST_VALUES:
             if not found.isdecimal() or int(found) < int(wanted):
                 yield Mismatch(spec.name, name, found, f"{wanted} or more")
         elif set(found.split(",")) != set(wanted.split(",")):

@@ -48,6 +48,12 @@ def test_a_dead_letter_of_the_largest_event_fits() -> None:
     assert sizes["a.dead-letters"] > sizes["a.events"] > 7_340_032  # the largest RECO_EVENT_MAX_BYTES
 
 
+@pytest.mark.parametrize(("replication", "wanted"), [(1, None), (2, None), (3, "2"), (5, "2")])
+def test_one_broker_that_dies_takes_no_acknowledged_record_with_it(replication: int, wanted: str | None) -> None:
+    for spec in topic_specs(Settings(app="a", replication=replication)):
+        assert spec.config.get("min.insync.replicas") == wanted
+
+
 def test_a_mismatch_reads_as_a_sentence() -> None:
     assert str(Mismatch("t", "partitions", "3", "12")) == "topic t: partitions is 3; wanted: 12"
 
