@@ -133,18 +133,18 @@ def build_app(settings: Settings) -> RecoApp:
     url = settings.advertised_url or f"http://{settings.web_host}:{settings.web_port}"
     rules, event_rules = table_rules(settings), settings.event_rules()
     config = engine_config(settings, rules, url)
-    producer = Producer(config.client_kwargs)
-    models = ReadModels(settings, rules)
+    producer, models = Producer(config.client_kwargs), ReadModels(settings, rules)
     reader = ReadModelReader(config.client_kwargs, models.applies(config))
     engine = _engine(config, rules, event_rules, producer, models.learning)
+    watch = KafkaWatch(producer.ping)
     state = State(
         engine,
         reader,
         lambda: _owners(app, config.events_topic),
         lambda partition: _end_offset(app, TP(config.events_topic, partition)),
+        watch.is_silent,
     )
     parts = CatalogueParts(settings, config.client_kwargs, producer, models.catalogue, lambda: reader.ready)
-    watch = KafkaWatch(producer.ping)
     services = Services(
         settings=settings,
         state=state,

@@ -1,4 +1,4 @@
-"""Whether Kafka answers: asked every second, so that readiness can say so before anything fails."""
+"""Whether Kafka answers: asked every second, so that readiness and answers can say so before anything fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from aiokafka.errors import KafkaError
 
 _EVERY_S: Final = 1.0
 _ANSWER_WITHIN_S: Final = 2.0
-# A moved leader or a restarted broker costs a question or two.
+# A moved leader or a restarted broker costs a question or two. Shorter than the shortest session timeout that Kafka
+# allows by default (6 s): a worker that is cut off knows it before another can own its partitions.
 _SILENT_AFTER_S: Final = 5.0
 
 
@@ -33,7 +34,10 @@ class KafkaWatch:
                 self._answered = self._clock()
             await asyncio.sleep(_EVERY_S)
 
+    def is_silent(self) -> bool:
+        """True when Kafka has not answered for so long that another worker may own our partitions soon."""
+        return self._clock() - self._answered > _SILENT_AFTER_S
+
     def not_ready(self) -> list[str]:
         """What readiness waits for, in words; empty while Kafka answers."""
-        silent_s = self._clock() - self._answered
-        return [f"Kafka has not answered for {silent_s:.0f} s"] if silent_s > _SILENT_AFTER_S else []
+        return [f"Kafka has not answered for {self._clock() - self._answered:.0f} s"] if self.is_silent() else []

@@ -31,9 +31,11 @@ async def test_silence_is_told_and_forgotten(monkeypatch: pytest.MonkeyPatch) ->
     up, now = False, 108.0
     await ask()
     assert watch.not_ready() == ["Kafka has not answered for 8 s"]
+    assert watch.is_silent()
     up = True
     await ask()
     assert watch.not_ready() == []
+    assert not watch.is_silent()
     asking.cancel()
 
 

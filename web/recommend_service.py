@@ -19,7 +19,7 @@ from web.services import Services
 from web.user_state import NOBODY, UserState, as_of, events_of, freshness, read_model_lag, time_text, user_state
 
 SCORE_DIGITS = 6
-COPY_NOTE = "the worker that owns this user did not answer: this is from a copy of its state that may be behind"
+COPY_NOTE = "no worker that certainly owns this user answered: this is from a copy of its state that may be behind"
 AFTER_NOTE = f"the events of `after` were not applied within {WAIT_S:g} s: this was made without them"
 FALLBACK_NOTE = "the worker that knows this user did not answer: these are popular items"
 

@@ -37,11 +37,13 @@ class State:
         reader: ReadModelReader,
         owner_urls: Callable[[], dict[int, str]],
         end_offset: Callable[[int], int | None],
+        is_cut_off: Callable[[], bool],
     ) -> None:
         self._engine = engine
         self._reader = reader
         self._owner_urls = owner_urls
         self._end_offset = end_offset
+        self._is_cut_off = is_cut_off
         # partition -> (applied, when it last moved or had nothing left): the age of the oldest unapplied event
         self._moved: dict[int, tuple[int, float]] = {}
         # Set when the worker begins to stop: from then on it wants no more requests.
@@ -63,12 +65,15 @@ class State:
         return frozenset(self._engine.partitions)
 
     def is_running(self, partition: int) -> bool:
-        """True when `partition` is restored here and applying events."""
+        """True when `partition` is restored here and applying events; what is read of it is then fresh.
+
+        A worker that does not hear from Kafka cannot know whether the partition is still its own: it has a copy.
+        """
         found = self._engine.partitions.get(partition)
-        return found is not None and found.phase is Phase.RUNNING
+        return found is not None and found.phase is Phase.RUNNING and not self._is_cut_off()
 
     def is_readable(self, partition: int) -> bool:
-        """True when a copy of `partition` can be read here, fresh or stale (a standby, or a rebalance going on)."""
+        """True when a copy of `partition` can be read here, however old (a standby, a rebalance, no Kafka)."""
         return partition in self._engine.partitions or partition in self._engine.standbys.stores
 
     def read(self, partition: int, table: Table[R], key: str) -> R | None:

@@ -38,9 +38,10 @@ class World:
         self.reader = SimpleNamespace(ready=True, behind_s=0.25)
         self.ends: dict[int, int] = {}
         self.owners = {3: "http://other"}
+        self.cut_off = False
         engine: Any = self.engine
         reader: Any = self.reader
-        self.state = State(engine, reader, lambda: self.owners, self.ends.get)
+        self.state = State(engine, reader, lambda: self.owners, self.ends.get, lambda: self.cut_off)
 
     def store(self, applied: int, **rows: str) -> MemoryStore:
         store = MemoryStore(Path("store"), FakeDisk())
@@ -83,6 +84,16 @@ def test_only_a_running_partition_is_fresh(world: World, phase: Phase) -> None:
     assert world.state.is_running(0) == (phase is Phase.RUNNING)
     assert world.state.is_readable(0)
     assert world.state.owned() == {0}
+
+
+def test_a_worker_that_is_cut_off_from_kafka_has_copies_only(world: World) -> None:
+    world.owns(0, 4, k="here")
+    world.cut_off = True
+    assert (world.state.is_running(0), world.state.is_readable(0), world.state.read(0, TEXT, "k")) == (
+        False,
+        True,
+        "here",
+    )
 
 
 def test_standby_is_readable_but_never_fresh(world: World) -> None:
