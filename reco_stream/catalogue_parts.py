@@ -15,7 +15,8 @@ from reco_stream.catalogue.writer import ItemProducer, ItemWriter, TopicItems
 from reco_stream.content.minilm import MiniLm, NoModel
 from reco_stream.content.model import ContentModel
 from reco_stream.setting_checks import Problem
-from reco_stream.settings import Settings, SettingsError
+from reco_stream.settings import Settings
+from reco_stream.settings_loader import SettingsError
 from reco_stream.storage.database import Database
 from reco_stream.storage.embeddings import StoredContent
 from reco_stream.storage.items import StoredItems

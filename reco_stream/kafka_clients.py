@@ -10,7 +10,8 @@ from typing import Any
 from faust import SASLCredentials, SSLCredentials
 
 from reco_stream.setting_checks import Problem
-from reco_stream.settings import Settings, SettingsError, env_name
+from reco_stream.settings import Settings, env_name
+from reco_stream.settings_loader import SettingsError
 
 # Faust chooses its transport by the scheme of the broker's URL; this one is the engine's batch delivery.
 BROKER_SCHEME = "batch"

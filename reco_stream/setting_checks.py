@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from reco_stream.settings import Settings
+from reco_stream.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -20,7 +18,7 @@ class Problem:
         return f"{self.name} is {self.found}; wanted: {self.wanted}"
 
 
-def cross_checks(settings: "Settings") -> Iterator[Problem]:
+def cross_checks(settings: Settings) -> Iterator[Problem]:
     """What is wrong although each setting alone is right."""
     yield from _security_checks(settings)
     if settings.heartbeat_s * 3 > settings.session_timeout_s:
@@ -40,7 +38,7 @@ def cross_checks(settings: "Settings") -> Iterator[Problem]:
         yield Problem("RECO_CRASH_AT", repr(settings.crash_at), "not set, unless RECO_TESTING=true")
 
 
-def _security_checks(settings: "Settings") -> Iterator[Problem]:
+def _security_checks(settings: Settings) -> Iterator[Problem]:
     protocol = settings.kafka_security_protocol
     for field in ("kafka_sasl_username", "kafka_sasl_password"):
         is_set = getattr(settings, field) is not None

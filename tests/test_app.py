@@ -16,7 +16,7 @@ from reco_stream.app import spare_the_garbage_collector
 from reco_stream.canary import measure
 from reco_stream.local_workers import Worker, wait_until_ready
 from reco_stream.ports import free_ports
-from reco_stream.settings import load_settings
+from reco_stream.settings_loader import load_settings
 from reco_stream.topics import create_topics
 from reco_stream.worker_api import get, post
 

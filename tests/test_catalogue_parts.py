@@ -7,7 +7,8 @@ import pytest
 
 from reco_stream.catalogue import Catalogue
 from reco_stream.catalogue_parts import CatalogueParts, check_admin_token
-from reco_stream.settings import Settings, SettingsError
+from reco_stream.settings import Settings
+from reco_stream.settings_loader import SettingsError
 
 
 class NoProducer:

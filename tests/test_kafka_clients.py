@@ -12,7 +12,8 @@ from faust.utils.urls import urllist
 
 from reco_stream.kafka_clients import client_kwargs, faust_broker_url, faust_credentials, ssl_context
 from reco_stream.kafka_server import KafkaServer
-from reco_stream.settings import Settings, SettingsError
+from reco_stream.settings import Settings
+from reco_stream.settings_loader import SettingsError
 
 TLS = Path(__file__).parent / "tls"  # a certificate for localhost that signs itself; its key is of no other use
 SASL: dict[str, Any] = {"kafka_sasl_username": "me", "kafka_sasl_password": "secret"}

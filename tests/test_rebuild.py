@@ -15,7 +15,8 @@ from reco_stream.events import RawEvent, encode_event
 from reco_stream.local_workers import Worker, WorkerEnded, wait_until_ready
 from reco_stream.ports import free_ports
 from reco_stream.rebuild import Extent, Rebuild
-from reco_stream.settings import Settings, load_settings
+from reco_stream.settings import Settings
+from reco_stream.settings_loader import load_settings
 from reco_stream.topics import create_topics
 from reco_stream.worker_api import get
 

@@ -65,7 +65,7 @@ def prune(days: Annotated[int, typer.Option(min=1, help="Keep so many days, toda
 
 
 def _settings() -> "Settings":
-    from reco_stream.settings import load_settings
+    from reco_stream.settings_loader import load_settings
 
     with readable_errors():
         return load_settings()

@@ -29,7 +29,7 @@ def canary(
     Example: reco canary --rounds 100
     """
     from reco_stream.canary import CanaryFailed, Round, measure
-    from reco_stream.settings import load_settings
+    from reco_stream.settings_loader import load_settings
 
     if url is None:
         with readable_errors():

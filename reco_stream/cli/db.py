@@ -52,7 +52,7 @@ def status() -> None:
 
 def _run(work: "Callable[[Any], Awaitable[list[str]]]") -> list[str]:
     from reco_stream.setting_checks import Problem
-    from reco_stream.settings import SettingsError, load_settings
+    from reco_stream.settings_loader import SettingsError, load_settings
     from reco_stream.storage.database import Database, DatabaseDown
     from reco_stream.storage.migrate import MigrationError
 

@@ -135,7 +135,7 @@ def printable(value: bytes) -> str:
 @contextmanager
 def _prepared() -> "Iterator[Settings]":
     """The settings, with every expected error turned into a message and an exit code."""
-    from reco_stream.settings import load_settings
+    from reco_stream.settings_loader import load_settings
     from reco_stream.topics import NoSuchTopic
 
     with readable_errors():

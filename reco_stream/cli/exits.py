@@ -15,7 +15,7 @@ def readable_errors(broker: str | None = None) -> Iterator[None]:
     """Turn wrong settings into exit code 78 and a Kafka that does not answer into 69, each with a message on stderr."""
     from aiokafka.errors import KafkaError
 
-    from reco_stream.settings import SettingsError
+    from reco_stream.settings_loader import SettingsError
 
     try:
         yield

@@ -46,7 +46,7 @@ def import_file(
     """
     from reco_stream.catalogue.writer import WritesUnavailable
     from reco_stream.event_files import FileFormatError
-    from reco_stream.settings import load_settings
+    from reco_stream.settings_loader import load_settings
 
     with readable_errors():
         settings = load_settings()

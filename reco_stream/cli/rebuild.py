@@ -31,7 +31,7 @@ def rebuild(
     from reco_stream.local_workers import WorkerEnded
     from reco_stream.progress import Progress
     from reco_stream.rebuild import Rebuild
-    from reco_stream.settings import load_settings
+    from reco_stream.settings_loader import load_settings
 
     with readable_errors():
         current = load_settings()

@@ -104,7 +104,7 @@ def _ask(url: str | None, path: str, query: Mapping[str, str]) -> dict[str, Any]
 
 
 def _default_url() -> str:
-    from reco_stream.settings import load_settings
+    from reco_stream.settings_loader import load_settings
 
     with readable_errors():
         settings = load_settings()

@@ -52,7 +52,7 @@ def replay(
     Example, an hour of the log in a minute: reco replay events.jsonl --speed 60
     """
     from reco_stream.event_files import FileFormatError
-    from reco_stream.settings import load_settings
+    from reco_stream.settings_loader import load_settings
 
     times = _speed(speed)
     logging.basicConfig(level=logging.ERROR, format="%(message)s")  # retries are no news, what fails is told below

@@ -25,7 +25,8 @@ def settings(
 
     Example: RECO_SESSION_GAP=20m reco settings
     """
-    from reco_stream.settings import env_name, load_settings, source
+    from reco_stream.settings import env_name
+    from reco_stream.settings_loader import load_settings, source
     from reco_stream.settings_page import effective
     from reco_stream.settings_page import markdown as page
 

@@ -27,7 +27,7 @@ def create() -> None:
 
     Example: RECO_PARTITIONS=24 RECO_REPLICATION=3 reco topics create
     """
-    from reco_stream.settings import load_settings
+    from reco_stream.settings_loader import load_settings
     from reco_stream.topics import TopicError, create_topics, topic_specs
 
     with readable_errors():
@@ -51,7 +51,7 @@ def check() -> None:
 
     Example: reco topics check
     """
-    from reco_stream.settings import load_settings
+    from reco_stream.settings_loader import load_settings
 
     with readable_errors():
         settings = load_settings()

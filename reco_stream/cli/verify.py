@@ -44,7 +44,7 @@ def verify(
 
     Example: reco verify --data-dir .reco/data
     """
-    from reco_stream.settings import load_settings
+    from reco_stream.settings_loader import load_settings
     from reco_stream.topics import NoSuchTopic
 
     with readable_errors():

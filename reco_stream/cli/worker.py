@@ -36,7 +36,7 @@ def worker(
     """
     from reco_stream.catalogue_parts import check_admin_token, check_content, check_scenarios
     from reco_stream.cli.topics import print_mismatches
-    from reco_stream.settings import load_settings
+    from reco_stream.settings_loader import load_settings
     from reco_stream.topics import check_topics
 
     given = {"web_port": web_port, "data_dir": data_dir}

@@ -26,7 +26,8 @@ from reco_stream.processes import tail
 from reco_stream.progress import Progress
 from reco_stream.replay import ReplayReport, open_producer, replay, send_items
 from reco_stream.sample_data import DAY_MS, SampleSize, live_events, sample_events, sample_items
-from reco_stream.settings import Settings, load_settings
+from reco_stream.settings import Settings
+from reco_stream.settings_loader import load_settings
 from reco_stream.topics import create_topics
 from reco_stream.worker_api import ApiError, get, post, quoted
 

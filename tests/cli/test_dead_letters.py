@@ -10,7 +10,7 @@ from reco_stream.cli.dead_letters import printable
 from reco_stream.dead_letters import dead_letter_record
 from reco_stream.events import BadEvent, Reason
 from reco_stream.kafka_server import KafkaServer
-from reco_stream.settings import load_settings
+from reco_stream.settings_loader import load_settings
 from reco_stream.topics import create_topics
 
 GOOD = b'{"user_id":"u1","item_id":"i1","event_type":"view"}'

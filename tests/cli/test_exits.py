@@ -4,7 +4,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from reco_stream.cli.exits import readable_errors
 from reco_stream.setting_checks import Problem
-from reco_stream.settings import SettingsError
+from reco_stream.settings_loader import SettingsError
 
 
 @pytest.mark.parametrize(

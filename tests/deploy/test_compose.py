@@ -10,7 +10,7 @@ import yaml
 
 from reco_stream.demo.broker import COMPOSE_FILE
 from reco_stream.kafka_server import FIXED_SETTINGS
-from reco_stream.settings import load_settings
+from reco_stream.settings_loader import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 KNOWN_KEYS = {

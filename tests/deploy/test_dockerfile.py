@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from reco_stream.settings import load_settings
+from reco_stream.settings_loader import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 

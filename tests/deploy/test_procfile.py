@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from reco_stream.settings import Settings, load_settings
+from reco_stream.settings import Settings
+from reco_stream.settings_loader import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -188,7 +188,7 @@ def main() -> None:
     for name, arguments in hooks.items():
         HOOKS[name](**arguments)
     from reco_stream.app import run_worker
-    from reco_stream.settings import load_settings
+    from reco_stream.settings_loader import load_settings
 
     run_worker(load_settings())
 
