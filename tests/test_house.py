@@ -75,16 +75,14 @@ def tree_of(file: Path) -> ast.Module:
     return ast.parse(file.read_text())
 
 
-def imports(module: str, when_loaded: bool = False) -> set[str]:
-    """Full names of what a module imports; `when_loaded`: without functions and `if TYPE_CHECKING`."""
+def imports(module: str) -> set[str]:
+    """Full names of what a module imports, in functions and for types only as well."""
     file = MODULES[module]
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     found: set[str] = set()
     pending: list[ast.AST] = [tree_of(file)]
     while pending:
         node = pending.pop()
-        if when_loaded and (isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or is_type_checking(node)):
-            continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -96,10 +94,6 @@ def imports(module: str, when_loaded: bool = False) -> set[str]:
             found |= {f"{base}.{a.name}" if f"{base}.{a.name}" in MODULES else base for a in node.names}
         pending += ast.iter_child_nodes(node)
     return found
-
-
-def is_type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
 def layer_of(module: str) -> str:
@@ -122,8 +116,8 @@ def test_imports_point_down(module: str) -> None:
 
 
 def test_no_module_imports_itself_through_others() -> None:
-    """At load time; a cycle is shown from the first module back to it."""
-    below = {module: sorted(name for name in imports(module, True) if name in MODULES) for module in MODULES}
+    """A circle is shown from the first module back to it."""
+    below = {module: sorted(name for name in imports(module) if name in MODULES) for module in MODULES}
     done: set[str] = set()
 
     def walk(path: list[str]) -> None:
