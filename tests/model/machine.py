@@ -3,7 +3,8 @@
 One source partition, its changelog partition, what readers of the published topic hold, and two owners that may both
 believe that the partition is theirs. An owner's steps are the engine's: claim, fence, recover (in chunks), seek, prove,
 fold, send, write, commit, take, publish. Between any two steps anybody else may move, and an owner may crash with its
-disk kept or lost; one that is not told of its successor goes on as a zombie. Compaction may remove every superseded
+disk kept or lost; one that is not told of its successor goes on as a zombie. What a process sent before it died may
+arrive long after, when it has been started again. Compaction may remove every superseded
 record at any time, sooner than min.compaction.lag.ms would let it.
 
 A row is the tuple of the source offsets folded into it, so a lost, repeated or reordered event shows.
@@ -82,6 +83,8 @@ class World(NamedTuple):
     claims: int = 3  # how many more of each the search allows
     crashes: int = 2
     compactions: int = 1
+    commits: int = 0
+    late: tuple[int, Batch] | None = None  # epoch and batch that a dead process sent and the broker has not seen yet
 
 
 class Mutant(Enum):
@@ -89,6 +92,7 @@ class Mutant(Enum):
 
     MARKER_BEFORE_ROWS = "the marker is appended before the rows that it speaks of"
     STORE_BEFORE_CHANGELOG = "the store is written before the changelog"
+    COMMIT_BEFORE_SEND = "the group's offset is committed before the changelog has the part"
     COMMIT_INSTEAD_OF_MARKER = "the group's committed offset says where to go on"
     NO_FENCE = "nothing is appended between the claim and the recovery"
     RECOVERY_TO_LAST_SEEN = "recovery ends at the last record seen before the fence"
@@ -136,6 +140,8 @@ class Machine:
                 yield from self._crashes(world, number)
         if world.compactions:
             yield "compact", compacted(world)
+        if world.late is not None:
+            yield "a late batch arrives", arrived(world, *world.late)
 
     def moves(self, world: World, number: int) -> Iterator[tuple[str, World]]:
         """Steps of one owner, faults left out: one of its checkpoint, or one of its publication."""
@@ -155,6 +161,8 @@ class Machine:
                 yield from self._publication(world, number)
             case Step.FOLDED:
                 yield "send", self._send(world, number)
+                if self._mutant is Mutant.COMMIT_BEFORE_SEND:
+                    yield from self._commit(world, number)
                 yield from self._publication(world, number)
             case Step.SENT:
                 yield "write", self._write(world, number)
@@ -165,6 +173,10 @@ class Machine:
         yield f"{'AB'[number]} crash", down(after, number)
         wiped = down(after, number).owners[number]._replace(disk=Disk())
         yield f"{'AB'[number]} crash and lose the disk", with_owner(after, number, wiped)
+        owner = world.owners[number]
+        if owner.step is Step.FOLDED and owner.part is not None:
+            late = owner.epoch, self._batches(owner.part)[owner.unsent]
+            yield f"{'AB'[number]} crash with a batch under way", down(after, number)._replace(late=late)
 
     # -- assignment --------------------------------------------------------------------------------------------------
 
@@ -295,10 +307,13 @@ class Machine:
         )
 
     def _commit(self, world: World, number: int) -> Iterator[tuple[str, World]]:
-        """Nothing but one mutant reads the committed offset: it would only multiply the states of the others."""
-        applied = world.owners[number].disk.marker.applied
-        if self._mutant is Mutant.COMMIT_INSTEAD_OF_MARKER and world.committed <= applied:
-            yield "commit", world._replace(committed=applied + 1)
+        """Nothing but one mutant reads the committed offset, so a search allows few: they multiply the states."""
+        owner = world.owners[number]
+        ahead = self._mutant is Mutant.COMMIT_BEFORE_SEND and owner.part is not None
+        applied = owner.part.marker.applied if ahead and owner.part is not None else owner.disk.marker.applied
+        allowed = world.commits or self._mutant is Mutant.COMMIT_INSTEAD_OF_MARKER
+        if allowed and world.committed <= applied:
+            yield "commit", world._replace(committed=applied + 1, commits=max(0, world.commits - 1))
 
     # -- publication -------------------------------------------------------------------------------------------------
 
@@ -341,6 +356,12 @@ def appended(world: World, epoch: int, batch: Batch) -> World:
     """The broker takes the batch whole; from now on older epochs are refused."""
     records = tuple(Record(world.end + index, key, value) for index, (key, value) in enumerate(batch))
     return world._replace(changelog=world.changelog + records, end=world.end + len(batch), written=epoch)
+
+
+def arrived(world: World, epoch: int, batch: Batch) -> World:
+    """The broker takes a late batch, unless a newer owner has written."""
+    after = world._replace(late=None)
+    return after if epoch < world.written else appended(after, epoch, batch)
 
 
 def copied(disk: Disk, records: list[Record]) -> Disk:

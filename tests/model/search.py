@@ -26,6 +26,8 @@ def broken_rule(world: World) -> str | None:
     rows, marker = rebuilt(world.changelog)
     if rows != _FOLDS[marker.applied]:
         return "the changelog alone is the fold of no prefix"
+    if world.committed > marker.applied + 1:
+        return "the group's offset is ahead of the changelog"
     for key, (_, applied, row) in world.published:
         if _ROWS[applied].get(key) != row:
             return "a published value is not the row as of its stamp"

@@ -8,16 +8,17 @@ a synchronous step is raised at the engine's own crash points.
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from reco_stream.engine.errors import EXIT_FENCED, ChangelogCorrupt
+from reco_stream.engine.errors import EXIT_FENCED, ChangelogCorrupt, Fenced
 from reco_stream.engine.marker import MARKER_KEY, Marker, decode_marker
 from reco_stream.engine.published import unseal
 from tests.engine.fakes import FakeBroker, FakeDisk
 from tests.model.events import BAD, LOG, POISON, PREFIXES, fold
 from tests.model.virtual_loop import VirtualLoop
-from tests.model.worker import CHANGELOG, STATS, Broken, Worker, WorkerSource, current_worker
+from tests.model.worker import CHANGELOG, STATS, Append, Broken, Worker, WorkerSource, current_worker
 
 FOLDS = [fold(events) for events in range(len(LOG) + 1)]
 
@@ -39,6 +40,7 @@ class Simulation:
         self.loop.set_task_factory(self._new_task)
         self.broker = FakeBroker()
         self.dead_letters: set[int] = set()
+        self.late: list[Append] = []
         self.deaths: list[tuple[str, BaseException]] = []
         self.steps: list[str] = []
         self.faults = 0
@@ -85,6 +87,14 @@ class Simulation:
                 yield f"{worker.name}: take 4", partial(worker.deliver, 4)
             if self._may_flush(worker):
                 yield f"{worker.name}: publish", worker.flush
+        for append in self.late:
+            yield f"late append to {append[0]}", partial(self._arrive, append)
+
+    def _arrive(self, append: Append) -> None:
+        """What a process sent before it was killed reaches the broker now."""
+        self.late.remove(append)
+        with suppress(Fenced):
+            self.broker.append(*append)
 
     def _may_flush(self, worker: Worker) -> bool:
         if not worker.running or (worker.flushing is not None and not worker.flushing.done()):

@@ -1,7 +1,8 @@
 """Every state of the model holds the invariant; every deliberate mistake breaks it.
 
-The invariant (search.py): an owner that serves holds the fold of a prefix of the log; so does the changelog alone; what
-is published is the row as of its stamp; and the newest owner, left alone, applies and publishes everything.
+The invariant (search.py): an owner that serves holds the fold of a prefix of the log; so does the changelog alone; the
+group's offset is not ahead of it; what is published is the row as of its stamp; and the newest owner, left alone,
+applies and publishes everything.
 """
 
 import pytest
@@ -27,11 +28,13 @@ STARTS = {
     "nothing yet": World(claims=2, crashes=1, compactions=0),
     "one event applied": APPLIED_ONE._replace(claims=2, crashes=1, compactions=0),
     "one event applied, compaction": APPLIED_ONE._replace(claims=2, crashes=0, compactions=1),
+    "nothing yet, a commit": World(claims=2, crashes=1, compactions=0, commits=1),
 }
 # Where a mistake needs more than an empty changelog to show.
 MUTANT_STARTS = {
     Mutant.NO_PROOF: APPLIED_ONE._replace(claims=2, crashes=0, compactions=1),
     Mutant.MARKER_GOES_BACK: STARTS["one event applied"],
+    Mutant.COMMIT_BEFORE_SEND: STARTS["nothing yet, a commit"],
 }
 
 
@@ -43,10 +46,10 @@ def test_invariant_holds_in_every_state(start: str) -> None:
 
 
 @pytest.mark.tier2
-@pytest.mark.parametrize(("crashes", "compactions"), [(1, 0), (0, 1)])
+@pytest.mark.parametrize(("claims", "crashes", "compactions"), [(3, 1, 0), (3, 0, 1), (2, 1, 1), (2, 2, 0)])
 @pytest.mark.parametrize("start", [World(), APPLIED_ONE], ids=["nothing yet", "one event applied"])
-def test_invariant_holds_with_a_third_claim(start: World, crashes: int, compactions: int) -> None:
-    result = search(None, start._replace(claims=3, crashes=crashes, compactions=compactions))
+def test_invariant_holds_with_more_faults(start: World, claims: int, crashes: int, compactions: int) -> None:
+    result = search(None, start._replace(claims=claims, crashes=crashes, compactions=compactions))
     assert result.broken is None, result.way
     assert result.states > 100_000
 

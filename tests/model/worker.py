@@ -14,12 +14,14 @@ from reco_stream.engine.marker import Marker
 from reco_stream.engine.partition import Phase
 from reco_stream.engine.publisher import Measure
 from reco_stream.engine.store import PartitionStore
-from tests.engine.fakes import FakeBroker, FakeDisk, FakeLink, LogRecord, MemoryStore
+from tests.engine.fakes import FakeBroker, FakeDisk, FakeLink, Gate, LogRecord, MemoryStore
 from tests.model.events import LOG, PREFIXES, EventProcessor
 from tests.model.virtual_loop import VirtualLoop
 
 EVENTS, CHANGELOG, STATS = "app.events", "app-state-changelog", "app.item-stats"
 SOURCE = [LogRecord(EVENTS, 0, offset, b"key", value) for offset, value in enumerate(LOG)]
+
+Append = tuple[str, int, bytes]  # topic, partition, RecordBatch
 
 current_worker: contextvars.ContextVar["Worker"] = contextvars.ContextVar("worker")
 
@@ -34,6 +36,7 @@ class Stage(Protocol):
     loop: VirtualLoop
     broker: FakeBroker
     dead_letters: set[int]
+    late: list[Append]
     deaths: list[tuple[str, BaseException]]
 
     def end(self, worker: "Worker") -> None:
@@ -85,6 +88,23 @@ class WorkerEngine(Engine):
         raise asyncio.CancelledError
 
 
+class WorkerLink(FakeLink):
+    """A link that knows which appends are on their way: they outlive the process that sent them."""
+
+    def __init__(self, broker: FakeBroker, gate: Gate) -> None:
+        super().__init__(broker, gate)
+        self.under_way: list[Append] = []
+
+    async def produce(self, topic: str, partition: int, batch: bytes) -> int:
+        append = topic, partition, batch
+        self.under_way.append(append)
+        await self._gate(f"append to {topic}")
+        self.under_way.remove(append)
+        offset = self.broker.append(topic, partition, batch)
+        await self._gate(f"append to {topic} answered")
+        return offset
+
+
 class Worker:
     """One process: its engine, its disk, and what it is waiting for."""
 
@@ -103,7 +123,7 @@ class Worker:
         self._stage = stage
         self._context = contextvars.copy_context()
         self._context.run(current_worker.set, self)
-        self.link = FakeLink(stage.broker, self.gate)
+        self.link = WorkerLink(stage.broker, self.gate)
         self.engine = WorkerEngine(self, engine_config(self.link, name))
 
     def start(self, work: Any) -> asyncio.Task[Any]:
@@ -131,6 +151,7 @@ class Worker:
         """From here on nothing that this process does has any effect."""
         self.alive = False
         self.disk = self.disk.copy()
+        self._stage.late += self.link.under_way
         for task in self.tasks:
             task.cancel()
         if not self.died.done():
