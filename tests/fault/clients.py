@@ -78,4 +78,6 @@ class Clients:
                 return f"status {error.code}"
         except (OSError, ValueError) as error:
             return repr(error)
+        if body["user_id"] != user:
+            return f"an answer for {body['user_id']}"
         return body if body["recommendations"] else "an empty list"

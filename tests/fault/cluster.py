@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.errors import KafkaError
 
+from reco_stream.engine.marker import FENCE_KEY, MARKER_KEY, Fence, decode_marker
 from reco_stream.engine.published import unseal
 from reco_stream.settings import Settings
 from reco_stream.topics import MIB, create_topics
@@ -47,7 +49,12 @@ class Cluster:
             **env,
         }
         self.settings = Settings(
-            broker=bootstrap, app=self.app, partitions=partitions, batch_max_events=100, session_timeout_s=2.0
+            broker=bootstrap,
+            app=self.app,
+            partitions=partitions,
+            replication=int(env.get("RECO_REPLICATION", "1")),
+            batch_max_events=100,
+            session_timeout_s=2.0,
         )
         self.load = Load(run.seed, partitions)
         self.workers: dict[str, Worker] = {}
@@ -146,9 +153,24 @@ class Cluster:
         report = self.verify(source=source)
         self.run.restored(rows for worker in self.workers.values() for rows in worker.restored())
         self.run.duplicates(self.published_twice())
+        self.assert_no_foreign_record()
         errors = [line for worker in self.workers.values() for line in worker.errors(expected_errors)]
         assert not errors, "unexplained lines:\n" + "\n".join(errors)
         return report
+
+    def assert_no_foreign_record(self) -> None:
+        """Asserts that nobody wrote to the changelog after a newer owner had fenced it."""
+        for partition in range(self.settings.partitions):
+            newest = 0
+            for record in self.read(self.settings.changelog_topic, partition):
+                if record.key == FENCE_KEY:
+                    version = msgspec.msgpack.decode(record.value, type=Fence).version
+                elif record.key == MARKER_KEY:
+                    version = decode_marker(record.value).version
+                else:
+                    continue
+                assert version >= newest, f"partition {partition}, offset {record.offset}: written by an older owner"
+                newest = version
 
     def published_twice(self) -> int:
         """Counts published values that say the same of the same key as the one before: what a crash sent again."""

@@ -10,7 +10,7 @@ a module before the worker starts.
                 the n-th changelog append: its ack is lost, it is not sent, its ack is late; from one on none succeeds
     commits     {}                                   every offset commit fails
     clock       {"skew_s": s, "jump_after_s": t}     time.time() is off by s, from t seconds after the start on
-    file_limit  {"bytes": n}                         no file may grow beyond n bytes
+    file_limit  {"bytes": n}                         from the first store on no file may grow beyond n bytes
     crash       {"after_s": s}                       Faust's commit task raises
     rebalances  {"kill_nth": n}                      says when it gives partitions back; kills itself the n-th time
 """
@@ -135,7 +135,15 @@ def clock(skew_s: float, jump_after_s: float = 0.0) -> None:
 
 
 def file_limit(bytes: int) -> None:  # noqa: A002  # named as in the table above
-    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes, resource.RLIM_INFINITY))
+    from reco_stream.engine.store import PartitionStore
+
+    first_open = PartitionStore.open
+
+    def limited(self: Any) -> None:
+        first_open(self)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (bytes, resource.RLIM_INFINITY))
+
+    PartitionStore.open = limited  # type: ignore[method-assign]
 
 
 def crash(after_s: float) -> None:

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from reco_stream.domain.partitioner import partition_of
 from tests.fault.cluster import Cluster, Trickle
 from tests.fault.conftest import MakeCluster
 from tests.fault.hooked_worker import REVOKED
@@ -15,6 +16,8 @@ from tests.fault.report import Run
 from tests.fault.workers import Worker, wait_until
 
 pytestmark = pytest.mark.tier2
+
+SESSION_S = 6  # the shortest that Kafka allows by default
 
 
 def seconds(planned_minutes: float) -> float:
@@ -49,6 +52,41 @@ def test_random_kills(make_cluster: MakeCluster, run: Run) -> None:
     report = cluster.finish(expected_errors=("a newer owner has claimed",))
     # A kill can repeat at most one publication of each partition's rows.
     assert run.sent_again <= run.kills * cluster.settings.partitions * report.rows
+
+
+def owner_answers(asked: Worker, user: str) -> bool:
+    """True when the answer is the owner's own, fresh one."""
+    status, answer = asked.get(f"/recommendations?user_id={user}&count=3")
+    return status == 200 and answer["source"] == "owner" and not answer["stale"]
+
+
+@pytest.mark.parametrize("how", ["restarted", "taken over", "taken over by a standby"])
+def test_serving_again_after_a_kill(how: str, make_cluster: MakeCluster, run: Run) -> None:
+    """Kill -9 of one of two with its disk kept: until a user of each of its partitions is answered by an owner."""
+    cluster = make_cluster(
+        partitions=4, RECO_SESSION_TIMEOUT_S=str(SESSION_S), RECO_STANDBYS="1" if "standby" in how else "0"
+    )
+    survivor, victim = (cluster.worker(name).start() for name in "ab")
+    users = {partition_of(user, 4): user for user in (f"u{number}" for number in range(240))}
+    with Trickle(cluster, 200):
+        for _ in range(12):
+            for worker in (survivor, victim):
+                worker.wait_ready()
+            wait_until(lambda: len(survivor.applied()) == len(victim.applied()) == 2, "each owns two partitions")
+            lost = [users[number] for number in victim.applied()]
+            victim.kill()
+            run.killed()
+            if how == "restarted":
+                victim.start()
+            took = wait_until(
+                lambda asked=lost: all(owner_answers(survivor, user) for user in asked),  # type: ignore[misc]
+                lambda: f"the owner answers\n{cluster.tails()}",
+            )
+            run.served_after(took)
+            if how != "restarted":
+                victim.start()
+    run.note(f"session timeout {SESSION_S} s; {how}")
+    cluster.finish(expected_errors=("a newer owner has claimed",))
 
 
 def test_burst_of_kills(make_cluster: MakeCluster, run: Run) -> None:

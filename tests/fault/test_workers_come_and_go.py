@@ -73,6 +73,26 @@ def forwards(worker: Worker, outcome: str) -> float:
     return float(found[1]) if found else 0.0
 
 
+def test_killed_owner(make_cluster: MakeCluster, run: Run) -> None:
+    """Fault 21: the owner dies between the routing and the call. Each is answered, with its own answer."""
+    cluster = make_cluster()
+    asked, dies = (cluster.worker(name).start() for name in ("a", "b"))
+    for worker in (asked, dies):
+        worker.wait_ready()
+    wait_until(lambda: all(owned(cluster).values()), "both workers own partitions")
+    cluster.produce(500)
+    cluster.drain()
+    with Trickle(cluster, 50), Clients([asked], USERS) as clients:
+        wait_until(lambda: forwards(asked, "answered") > 20, "the owner is asked")
+        dies.kill()
+        run.killed()
+        run.served_after(wait_until(lambda: len(asked.applied()) == 3, "the other worker has all partitions"))
+    assert clients.failed == []
+    assert set(clients.sources) >= {"owner", "fallback"}
+    run.note(f"{clients.answered} answers, {dict(clients.sources)}, the slowest after {clients.slowest_s:.2f} s")
+    cluster.finish()
+
+
 def test_frozen_owner(make_cluster: MakeCluster, run: Run) -> None:
     """Fault 21: a peer that accepts connections and says nothing costs a few questions their time, not each one."""
     cluster = make_cluster(RECO_SESSION_TIMEOUT_S="20")

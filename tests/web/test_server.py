@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
+from reco_stream.processes import allow_open_files
 from tests.web.conftest import Server
 from web.server import Runner
 
@@ -90,7 +91,10 @@ async def test_a_connection_is_kept_between_requests(port: int) -> None:
 
 
 async def test_many_idle_connections_do_not_starve_the_others(port: int) -> None:
-    idle = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(400)))
+    allow_open_files()  # as a worker does: both ends of each connection are ours here
+    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    for _ in range(20):  # not all at once: the queue of connections to accept holds 128
+        idle += await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(100)))
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(HELLO)
     assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 OK")
