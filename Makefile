@@ -26,7 +26,7 @@ format: $(INSTALLED)  ## what `make lint` would complain about, where a tool can
 
 install: $(INSTALLED)  ## the virtual environment with the locked dependencies
 
-$(INSTALLED): requirements-dev.lock pyproject.toml deploy/venv.sh
+$(INSTALLED): requirements-dev.lock pyproject.toml deploy/venv.sh hatch_build.py reco_stream/domain/scoring.cpp
 	@sh deploy/venv.sh
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -37,5 +37,5 @@ lock:  ## the lock files from pyproject.toml; the only command that needs uv
 	$(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 
 clean:  ## everything that the other targets made, the data of the demo included
-	rm -rf .venv .reco .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf reco_stream/domain/*.so .venv .reco .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""The sessions near a context, gathered once a query; every session-based retriever scores from the same arrays.
+"""The sessions near a context in numpy arrays: what the published algorithms (VMIS-kNN, STAN, VSTAN) score from.
 
 Two steps, because most of the cost is in the second. `Neighbours.gather` looks only at the postings of the context's
 items: which sessions hold which of them, how old and how long they are. `Neighbours.expand` then lays the items of the
@@ -21,8 +21,6 @@ from reco_stream.domain.session_index import SessionIndex
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-
-MAX_EVENTS = 8_000  # events laid out a query: bounds the time of a query on sessions of 50 events
 
 
 class Workspace:
@@ -98,16 +96,6 @@ class Neighbours:
         """Return for each session the sum of `weight_of_rank` over the items that it shares with the context."""
         return summed(self.shared, weight_of_rank[self.rank], len(self.slots))
 
-    def support(self) -> Floats:
-        """Return for each item of the context how many sessions of the index hold it."""
-        return self.workspace.index.support_of(np.array(self.items))
-
-    def shares(self) -> Floats:
-        """Return 1 where a session (column) holds an item of the context (row), else 0."""
-        held = np.zeros((len(self.items), len(self.slots)))
-        held[self.rank, self.shared] = 1.0
-        return held
-
     def expand(self, chosen: Ints | None = None) -> Events:
         """Lay out the events of the `chosen` sessions (ascending positions; None for all)."""
         slots = self.slots if chosen is None else self.slots[chosen]
@@ -149,16 +137,9 @@ class Events:
     best: Ints
     sessions: int
 
-    def from_newest_match(self) -> Ints:
-        """Return each event's distance from its session's last event on the newest item shared with the context."""
-        matched = np.flatnonzero(self.rank == self.best[self.session] + 1)
-        return self._from(matched)
-
     def from_last_match(self) -> Ints:
         """Return each event's distance from its session's last event on any item of the context (STAN's i*)."""
-        return self._from(np.flatnonzero(self.rank))
-
-    def _from(self, matched: Ints) -> Ints:
+        matched = np.flatnonzero(self.rank)
         anchor = np.zeros(self.sessions, np.int64)
         anchor[self.session[matched]] = self.position[matched]  # ascending, so the last match of a session stays
         return self.position - anchor[self.session]
@@ -181,23 +162,11 @@ def summed(places: Ints, weight: Floats, size: int) -> Floats:
     return cast(Floats, np.bincount(places, weights=weight, minlength=size))
 
 
-def strongest(similarity: Floats, count: int, length: Ints, max_events: int = MAX_EVENTS) -> Ints | None:
-    """Return ascending positions of the `count` most similar sessions, newer first among equals; None when all fit.
-
-    Fewer when together they hold more than `max_events` events.
-    """
-    if len(similarity) <= count and int(length.sum()) <= max_events:
+def strongest(similarity: Floats, count: int) -> Ints | None:
+    """Return ascending positions of the `count` most similar sessions, newer first among equals; None when all fit."""
+    if len(similarity) <= count:
         return None
-    if len(similarity) > count:
-        edge = np.partition(similarity, len(similarity) - count)[len(similarity) - count]
-        above = np.flatnonzero(similarity > edge)
-        ties = np.flatnonzero(similarity == edge)  # oldest first, so the end is newer
-        chosen = np.concatenate([above, ties[len(ties) - (count - len(above)) :]])
-    else:
-        chosen = np.arange(len(similarity))
-    if int(length[chosen].sum()) > max_events:
-        chosen.sort()
-        chosen = chosen[np.argsort(similarity[chosen], kind="stable")]
-        fitting = int(np.searchsorted(np.cumsum(length[chosen[::-1]]), max_events, side="right"))
-        chosen = chosen[len(chosen) - max(fitting, 1) :]
-    return np.sort(chosen)
+    edge = np.partition(similarity, len(similarity) - count)[len(similarity) - count]
+    above = np.flatnonzero(similarity > edge)
+    ties = np.flatnonzero(similarity == edge)  # oldest first, so the end is newer
+    return np.sort(np.concatenate([above, ties[len(ties) - (count - len(above)) :]]))

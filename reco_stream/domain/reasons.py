@@ -7,12 +7,7 @@ sessions those are, how far back they reach, and whether the item came after it 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
-
-import numpy as np
-
-from reco_stream.domain.neighbourhood import Events, Floats, Ints
 
 VERBS = {
     "view": "viewed",
@@ -75,43 +70,3 @@ def span_words(seconds: float) -> str:
     if count >= 48 and unit == "hour":
         unit, count = "day", -(-count // 24)
     return f"1 {unit}" if count == 1 else f"{count} {unit}s"
-
-
-@dataclass(slots=True)
-class Evidence:
-    """Counts for some candidates: rank of the anchor (-1: no session), sessions, how many of them after, oldest age."""
-
-    anchor: Ints
-    sessions: Ints
-    after: Ints
-    age_s: Floats
-
-
-def evidence(events: Events, age_s: Floats, distance: Ints, wanted: Ints) -> Evidence:
-    """Return the evidence of `wanted` candidates (positions in `events.candidates`); `age_s` and events of one choice.
-
-    The anchor is the newest shared item of most of the sessions that hold the candidate, the newer among equals.
-    """
-    place = np.full(len(events.candidates), -1)
-    place[wanted] = np.arange(len(wanted))
-    placed = place[events.candidate]
-    where = np.flatnonzero(placed >= 0)
-    item, session = placed[where], events.session[where]
-    # One entry a (candidate, session): the last event of the candidate in the session is written last.
-    key = item * events.sessions + session
-    entries = np.arange(len(key))
-    last = np.zeros(len(wanted) * events.sessions, np.int64)
-    last[key] = entries
-    kept = np.flatnonzero(last[key] == entries)
-    session, item, after = session[kept], item[kept], distance[where[kept]] > 0
-    rank = events.best[session]
-    ranks = int(rank.max(initial=0)) + 1
-    counts = np.bincount(item * ranks + rank, minlength=len(wanted) * ranks).reshape(len(wanted), ranks)
-    anchor = counts.argmax(axis=1)
-    mine = np.flatnonzero(rank == anchor[item])
-    item, session = item[mine], session[mine]
-    span = np.zeros(len(wanted))
-    span[item[::-1]] = age_s[session[::-1]]  # sessions are oldest first: the oldest is written last
-    sessions = counts.max(axis=1)
-    behind = np.bincount(item, weights=after[mine], minlength=len(wanted)).astype(np.int64)
-    return Evidence(np.where(sessions > 0, anchor, -1), sessions, behind, span)

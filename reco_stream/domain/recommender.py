@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -29,8 +28,8 @@ from reco_stream.domain.fusion import (
     weights_of,
 )
 from reco_stream.domain.fusion_learning import ScenarioLearner
-from reco_stream.domain.neighbourhood import Events, Floats, Ints, Neighbours, Workspace, strongest
-from reco_stream.domain.reasons import THEN_SHARE, SessionReason, evidence
+from reco_stream.domain.neighbourhood import Floats, Ints, Workspace
+from reco_stream.domain.reasons import THEN_SHARE, SessionReason
 from reco_stream.domain.retrievers.history import History
 from reco_stream.domain.retrievers.kernel import CO_VIEW, RULES, SEQUENCE, SESSION_KNN, KernelBank
 from reco_stream.domain.retrievers.transitive import Transitive
@@ -56,16 +55,6 @@ class Recommendation(NamedTuple):
     reason: SessionReason
     parts: Mapping[str, float] = _NOTHING
     source_ranks: Mapping[str, int] = _NO_RANKS
-
-
-@dataclass(slots=True)
-class _Scored:
-    """A slate and what reasons need: the events behind it and how old their sessions are."""
-
-    slate: Slate
-    events: Events | None = None
-    age_s: Floats = field(default_factory=lambda: np.zeros(0))
-    distance: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 def is_sampled(key: str, one_in: int = SAMPLE_ONE_IN) -> bool:
@@ -106,8 +95,8 @@ class Recommender:
         self.trending = Trending(self.index)
         self.history = History()
         self.workspace = Workspace(self.index)
-        self._bank = KernelBank(_KERNELS, LAST_N, self.index.events_per_session)
-        self._transitive = Transitive(self.index, workspace=self.workspace)
+        self._bank = KernelBank(self.index, _KERNELS, LAST_N)
+        self._transitive = Transitive(self.index)
         self._method = method
         self._k = k
         self._limit = limit
@@ -136,8 +125,8 @@ class Recommender:
         number = self.index.number_of.get(item, -1)
         seen = set(context.items)
         if item not in seen:
-            taught["unseen"].learn(self._slate(context, seen).slate, number)
-        taught["repeats"].learn(self._slate(context, frozenset()).slate, number)
+            taught["unseen"].learn(self._slate(context, seen), number)
+        taught["repeats"].learn(self._slate(context, frozenset()), number)
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
@@ -165,11 +154,11 @@ class Recommender:
         The weights are those of "unseen" when every item of the context is excluded, else those of "repeats". `method`
         overrides the recommender's own for this call.
         """
-        scored = self._slate(context, exclude)
+        slate = self._slate(context, exclude)
         scenario = "unseen" if all(event.item in exclude for event in context.recent) else "repeats"
-        scores = self._fused(scored.slate, scenario, method or self._method)
+        scores = self._fused(slate, scenario, method or self._method)
         order = np.argsort(scores, kind="stable")[::-1][:count]
-        found = self._explained(scored, order, scores, context, explain)
+        found = self._explained(slate, order, scores, context, explain)
         if len(found) < count:
             taken = {recommendation.item for recommendation in found}
             filler = self.trending.recommend(context, count - len(found), exclude | taken)
@@ -188,31 +177,16 @@ class Recommender:
             weights = self.learners[scenario].weights()
         return probabilities(features(slate, scenario), weights)
 
-    def _slate(self, context: Context, exclude: Set[str]) -> _Scored:
+    def _slate(self, context: Context, exclude: Set[str]) -> Slate:
         """Score every source for the context; everything but the weights."""
         index = self.index
         seen = index.numbers(context.newest(len(context.recent) or 1))
-        neighbours = None
-        if seen:
-            neighbours = Neighbours.gather(self.workspace, seen[:LAST_N], context.now_ms, self._limit)
         past = self.history.scores(context) if context.history else {}
         known = [(index.number_of[item], score) for item, score in past.items() if item in index.number_of]
         lists = [(np.array([n for n, _ in known], np.int64), np.array([score for _, score in known]))]
-        if neighbours is None:
-            return _Scored(
-                self._merged(np.zeros(0, np.int64), np.zeros((len(_KERNELS), 0)), lists, seen, exclude, context)
-            )
-        similarity = self._bank.similarity(neighbours)
-        chosen = strongest(similarity[0], self._k, neighbours.length)
-        age_s = neighbours.age_s
-        if chosen is not None:
-            similarity, age_s = similarity[:, chosen], age_s[chosen]
-        events = neighbours.expand(chosen)
-        distance = events.from_newest_match()
-        votes = self._bank.votes(events, similarity, distance)
-        lists.insert(0, self._transitive.hop(neighbours, events.candidates, votes[0]))
-        slate = self._merged(events.candidates, votes, lists, seen, exclude, context)
-        return _Scored(slate, events, age_s, distance)
+        numbers, votes = self._bank.score(seen[:LAST_N], context.now_ms, self._limit, self._k)
+        lists.insert(0, self._transitive.hop(seen[:LAST_N], context.now_ms, numbers, votes[0]))
+        return self._merged(numbers, votes, lists, seen, exclude, context)
 
     def _merged(
         self,
@@ -267,10 +241,10 @@ class Recommender:
         return np.stack([support / support.max(initial=1.0), 1.0 / (1.0 + hours)])
 
     def _explained(
-        self, scored: _Scored, order: Ints, scores: Floats, context: Context, explain: bool
+        self, slate: Slate, order: Ints, scores: Floats, context: Context, explain: bool
     ) -> list[Recommendation]:
-        slate, names = scored.slate, self.index.names
-        reasons = self._reasons(scored, order, context)
+        names = self.index.names
+        reasons = self._reasons(slate, order, context)
         items = [names[number] for number in slate.numbers[order].tolist()]
         chances = scores[order].tolist()
         if not explain:
@@ -284,33 +258,21 @@ class Recommender:
             found.append(Recommendation(item, score, reason, parts, placed))
         return found
 
-    def _reasons(self, scored: _Scored, order: Ints, context: Context) -> list[SessionReason]:
-        slate, events = scored.slate, scored.events
-        numbers = slate.numbers[order]
-        if events is None or not len(order):
-            return [SessionReason("history")] * len(order)
-        tag = self.workspace.by_number
-        tag[numbers] = -1
-        tag[events.candidates] = np.arange(len(events.candidates))
-        where = tag[numbers]
-        inside = np.flatnonzero(where >= 0)
-        proof = evidence(events, scored.age_s, scored.distance, where[inside])
+    def _reasons(self, slate: Slate, order: Ints, context: Context) -> list[SessionReason]:
+        """Return a reason for each place of `order`, from the sessions that `_slate` looked at last."""
         known = [item for item in context.newest(len(context.recent)) if item in self.index.number_of]
         types = {event.item: event.type for event in context.recent}
-        history = slate.scores[SOURCES.index("history"), order] > 0
-        reasons = [_HISTORY if old else _TRANSITIVE for old in history.tolist()]
-        repeated = (slate.rank[order[inside]] > 0).tolist()
-        rows = zip(
-            inside.tolist(),
-            repeated,
-            proof.anchor.tolist(),
-            proof.sessions.tolist(),
-            proof.after.tolist(),
-            proof.age_s.tolist(),
-            strict=True,
-        )
-        for place, again, anchor, sessions, after, age_s in rows:
-            item = known[anchor]
-            then = after >= THEN_SHARE * sessions
-            reasons[place] = _REPEAT if again else SessionReason("sessions", item, types[item], sessions, then, age_s)
+        past = (slate.scores[SOURCES.index("history"), order] > 0).tolist()
+        repeated = (slate.rank[order] > 0).tolist()
+        reasons = []
+        proofs = self._bank.evidence(slate.numbers[order].tolist())
+        for proof, again, old in zip(proofs, repeated, past, strict=True):
+            if proof.anchor < 0:
+                reasons.append(_HISTORY if old else _TRANSITIVE)
+            elif again:
+                reasons.append(_REPEAT)
+            else:
+                item = known[proof.anchor]
+                then = proof.after >= THEN_SHARE * proof.sessions
+                reasons.append(SessionReason("sessions", item, types[item], proof.sessions, then, proof.age_s))
         return reasons

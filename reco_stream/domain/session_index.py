@@ -170,6 +170,15 @@ class SessionIndex:
         cut = count - self.sessions_per_item
         return posting[np.argpartition(order, cut)[cut:]]
 
+    def postings(self, numbers: list[int]) -> list[Slots]:
+        """Return the slots of the newest sessions of each item, up to 2 m, in no particular order. Not to be changed."""
+        return [self._postings[number][: self._posting_counts[number]] for number in numbers]
+
+    def arrays(self) -> tuple[npt.NDArray[np.int32], Slots, Slots, Slots, Slots, int]:
+        """Return items of the arena; offset, length, order, last_ms by slot; number of items. Valid until a change."""
+        slots = self.slots
+        return self.arena.items, slots.offset, slots.length, slots.order, slots.last_ms, len(self.names)
+
     def support(self, number: int) -> int:
         """Return how many sessions with the item a query sees: at most m."""
         return min(self._posting_counts[number], self.sessions_per_item)
@@ -204,10 +213,8 @@ class SessionIndex:
     def nbytes(self) -> int:
         """Bytes of the arrays: what the formula bounds, without dictionaries of keys and names."""
         slots = self.slots
-        fixed = (
-            self.arena.nbytes + slots.offset.nbytes + slots.length.nbytes + slots.order.nbytes + slots.last_ms.nbytes
-        )
-        return fixed + sum(posting.nbytes for posting in self._postings)
+        fixed = sum(array.nbytes for array in (slots.offset, slots.length, slots.order, slots.last_ms))
+        return self.arena.nbytes + fixed + sum(posting.nbytes for posting in self._postings)
 
     # -- internals ------------------------------------------------------------------------------------------------
 

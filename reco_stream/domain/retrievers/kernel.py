@@ -16,12 +16,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from reco_stream.domain.neighbourhood import Events, Floats, Ints, Neighbours, Workspace, strongest, summed
+from reco_stream.domain.neighbourhood import Floats, Ints
 from reco_stream.domain.retrievers.session_based import SessionRetriever
+from reco_stream.domain.scoring import Scorer
 from reco_stream.domain.session_index import SessionIndex
+
+MAX_EVENTS = 8_000  # events that vote in a query: bounds the time of a query on sessions of 50 events
+_POWERS = ("support_power", "age_power", "length_power")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,36 +52,59 @@ RULES = Kernel(rank_decay=1.0, support_power=0.0, match_decay=1.0, length_power=
 CO_VIEW = Kernel(support_power=0.0, age_power=0.0, length_power=0.0, distance_scale=math.inf)
 
 
-class KernelBank:
-    """Several kernels evaluated together: one row a kernel in everything that it returns.
+class Evidence(NamedTuple):
+    """The sessions behind a candidate: rank of the anchor in the context (-1: none), how many sessions, in how many of
+    them the candidate came after the anchor, and how old the oldest is.
 
-    Four kernels at once cost about as much as one and a half, because most of a small numpy call is the call.
+    The anchor is the newest shared item of most of the sessions that hold the candidate, the newer among equals.
     """
 
-    def __init__(self, kernels: Sequence[Kernel], last_n: int, reach: int) -> None:
-        """`last_n`: most items of a context; `reach`: longest distance between two events of a session."""
-        self._reach = reach
-        self._nearness = np.array([[kernel.nearness(step) for step in range(-reach, reach + 1)] for kernel in kernels])
-        self._rank_weight = np.array([np.exp(-np.arange(last_n) / kernel.rank_decay) for kernel in kernels])
-        self._support_power = np.array([[kernel.support_power] for kernel in kernels])
-        self._exponents = -np.array(
-            [[kernel.age_power, kernel.length_power, 1.0 / kernel.match_decay] for kernel in kernels]
+    anchor: int
+    sessions: int
+    after: int
+    age_s: float
+
+
+class KernelBank:
+    """Several kernels evaluated together: one row a kernel in everything that it returns."""
+
+    def __init__(self, index: SessionIndex, kernels: Sequence[Kernel], last_n: int) -> None:
+        """`last_n`: most items of a context; at most four kernels."""
+        self._index = index
+        reach = index.events_per_session
+        ranks = np.arange(last_n)
+        self._scorer = Scorer(
+            np.array([np.exp(-ranks / kernel.rank_decay) for kernel in kernels]),
+            np.array([np.exp(-ranks / kernel.match_decay) for kernel in kernels]),
+            np.array([[kernel.nearness(step) for step in range(-reach, reach + 1)] for kernel in kernels]),
+            np.array([[getattr(kernel, name) for kernel in kernels] for name in _POWERS]),
         )
+        self._kernels = len(kernels)
 
-    def similarity(self, neighbours: Neighbours) -> Floats:
-        """Return sim(n) of each kernel (row) for each neighbour session (column)."""
-        weight = self._rank_weight[:, : len(neighbours.items)] * neighbours.support() ** -self._support_power
-        decays = np.stack([np.log1p(neighbours.age_s / 3_600.0), np.log(neighbours.length), neighbours.best])
-        similarity: Floats = weight @ neighbours.shares()
-        similarity *= np.exp(self._exponents @ decays)
-        return similarity
+    def score(self, items: list[int], now_ms: int, limit: int, k: int) -> tuple[Ints, Floats]:
+        """Return candidates, those of the newest session last, and score(x) of each kernel (row).
 
-    def votes(self, events: Events, similarity: Floats, distance: Ints) -> Floats:
-        """Return score(x) of each kernel (row) for each candidate (column), given sim(n) of the chosen sessions."""
-        rows, size = len(similarity), len(events.candidates)
-        weight = similarity[:, events.session] * self._nearness[:, distance + self._reach]
-        places = events.candidate + np.arange(0, rows * size, size)[:, None] if rows > 1 else events.candidate
-        return summed(places.ravel(), weight.ravel(), rows * size).reshape(rows, size)
+        `items`: numbers, newest first. Of the newest `limit` sessions that hold any of them, the `k` nearest by
+        the first kernel vote; fewer when together they hold more than `MAX_EVENTS` events.
+        """
+        index = self._index
+        numbers, votes = self._scorer.score(
+            *index.arrays(),
+            index.postings(items),
+            index.support_of(np.array(items, np.int64)),
+            items,
+            now_ms,
+            limit,
+            index.sessions_per_item,
+            k,
+            MAX_EVENTS,
+        )
+        candidates = np.frombuffer(numbers, np.int64)
+        return candidates, np.frombuffer(votes, np.float64).reshape(self._kernels, len(candidates))
+
+    def evidence(self, candidates: list[int]) -> list[Evidence]:
+        """Return the evidence of candidates of the last `score`; the index must not have changed since."""
+        return [Evidence(*found) for found in self._scorer.evidence(*self._index.arrays(), candidates)]
 
 
 class KernelRetriever(SessionRetriever):
@@ -90,19 +118,14 @@ class KernelRetriever(SessionRetriever):
         last_n: int = 10,
         limit: int = 1_000,
         k: int = 500,
-        workspace: Workspace | None = None,
     ) -> None:
         self.name = name
-        super().__init__(index, last_n, limit, workspace)
+        super().__init__(index, last_n, limit)
         self.kernel = kernel
         self.k = k
-        self._bank = KernelBank([kernel], last_n, index.events_per_session)
+        self._bank = KernelBank(index, [kernel], last_n)
 
-    def score(self, neighbours: Neighbours) -> tuple[Ints, Floats]:
+    def score(self, items: list[int], now_ms: int) -> tuple[Ints, Floats]:
         """Return item numbers and their scores."""
-        similarity = self._bank.similarity(neighbours)
-        chosen = strongest(similarity[0], self.k, neighbours.length)
-        if chosen is not None:
-            similarity = similarity[:, chosen]
-        events = neighbours.expand(chosen)
-        return events.candidates, self._bank.votes(events, similarity, events.from_newest_match())[0]
+        numbers, votes = self._bank.score(items, now_ms, self.limit, self.k)
+        return numbers, votes[0]

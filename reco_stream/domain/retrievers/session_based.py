@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Set
 
 from reco_stream.domain.context import Context
-from reco_stream.domain.neighbourhood import Floats, Ints, Neighbours, Workspace
+from reco_stream.domain.neighbourhood import Floats, Ints
 from reco_stream.domain.retrievers.base import Candidate, top
 from reco_stream.domain.session_index import SessionIndex
 
@@ -19,27 +19,21 @@ class SessionRetriever(ABC):
 
     name = ""
 
-    def __init__(self, index: SessionIndex, last_n: int, limit: int, workspace: Workspace | None = None) -> None:
+    def __init__(self, index: SessionIndex, last_n: int, limit: int) -> None:
         if last_n < 1 or limit < 1:
             raise ValueError(f"{self.name}: last_n is {last_n} and limit {limit}, wanted 1 or more")
         self.index = index
         self.last_n = last_n
         self.limit = limit
-        self.workspace = workspace or Workspace(index)
-
-    def neighbours(self, context: Context) -> Neighbours | None:
-        """Return the sessions near the context; None when there are none."""
-        numbers = self.index.numbers(context.newest(self.last_n))
-        return Neighbours.gather(self.workspace, numbers, context.now_ms, self.limit) if numbers else None
 
     @abstractmethod
-    def score(self, neighbours: Neighbours) -> tuple[Ints, Floats]:
-        """Return item numbers and their scores."""
+    def score(self, items: list[int], now_ms: int) -> tuple[Ints, Floats]:
+        """Return item numbers and their scores, given at least one item number of the context, newest first."""
 
     def recommend(self, context: Context, count: int, exclude: Set[str] = frozenset()) -> list[Candidate]:
         """Return at most `count` items by falling score, none of them in `exclude`."""
-        neighbours = self.neighbours(context)
-        if neighbours is None:
+        items = self.index.numbers(context.newest(self.last_n))
+        if not items:
             return []
-        numbers, scores = self.score(neighbours)
+        numbers, scores = self.score(items, context.now_ms)
         return top(self.index.names, numbers, scores, count, exclude)

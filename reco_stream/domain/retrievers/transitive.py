@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from reco_stream.domain.neighbourhood import Floats, Ints, Neighbours, Workspace
+from reco_stream.domain.neighbourhood import Floats, Ints
 from reco_stream.domain.retrievers.kernel import SESSION_KNN, Kernel, KernelRetriever
 from reco_stream.domain.retrievers.session_based import SessionRetriever
 from reco_stream.domain.session_index import SessionIndex
@@ -23,34 +23,22 @@ class Transitive(SessionRetriever):
     name = "transitive"
 
     def __init__(
-        self,
-        index: SessionIndex,
-        kernel: Kernel = SESSION_KNN,
-        seeds: int = 8,
-        enough: int = 200,
-        limit: int = 300,
-        workspace: Workspace | None = None,
+        self, index: SessionIndex, kernel: Kernel = SESSION_KNN, seeds: int = 8, enough: int = 200, limit: int = 300
     ) -> None:
-        super().__init__(index, last_n=10, limit=limit, workspace=workspace)
+        super().__init__(index, last_n=10, limit=limit)
         self.seeds = seeds
         self.enough = enough
-        self._first = KernelRetriever(index, "session_knn", kernel, workspace=self.workspace)
-        self._second = KernelRetriever(
-            index, "second_hop", kernel, last_n=seeds, limit=limit, k=limit, workspace=self.workspace
-        )
+        self._first = KernelRetriever(index, "session_knn", kernel)
+        self._second = KernelRetriever(index, "second_hop", kernel, last_n=seeds, limit=limit, k=limit)
 
-    def hop(self, neighbours: Neighbours, numbers: Ints, scores: Floats) -> tuple[Ints, Floats]:
+    def hop(self, items: list[int], now_ms: int, numbers: Ints, scores: Floats) -> tuple[Ints, Floats]:
         """Return items and scores of the second hop, given those of the first; both empty where the first is enough."""
         if len(numbers) >= self.enough:
             return _NO_NUMBERS, _NO_SCORES
-        known = set(neighbours.items)
-        best = numbers[np.argsort(scores, kind="stable")[::-1][: self.seeds + len(known)]].tolist()
-        seeds = [number for number in best if number not in known][: self.seeds]
-        if not seeds:
-            return _NO_NUMBERS, _NO_SCORES
-        second = Neighbours.gather(self.workspace, seeds, neighbours.now_ms, self.limit)
-        return self._second.score(second) if second is not None else (_NO_NUMBERS, _NO_SCORES)
+        best = numbers[np.argsort(scores, kind="stable")[::-1][: self.seeds + len(items)]].tolist()
+        seeds = [number for number in best if number not in items][: self.seeds]
+        return self._second.score(seeds, now_ms) if seeds else (_NO_NUMBERS, _NO_SCORES)
 
-    def score(self, neighbours: Neighbours) -> tuple[Ints, Floats]:
+    def score(self, items: list[int], now_ms: int) -> tuple[Ints, Floats]:
         """Return item numbers and their scores."""
-        return self.hop(neighbours, *self._first.score(neighbours))
+        return self.hop(items, now_ms, *self._first.score(items, now_ms))

@@ -35,17 +35,20 @@ class VmisKnn(SessionRetriever):
         k: int = 500,
         last_n: int = 2,
         idf_weight: float = 1.0,
-        workspace: Workspace | None = None,
     ) -> None:
-        super().__init__(index, last_n, sample, workspace)
+        super().__init__(index, last_n, sample)
+        self._workspace = Workspace(index)
         self.k = k
         self.idf_weight = idf_weight
 
-    def score(self, neighbours: Neighbours) -> tuple[Ints, Floats]:
+    def score(self, items: list[int], now_ms: int) -> tuple[Ints, Floats]:
         """Return item numbers and their scores."""
+        neighbours = Neighbours.gather(self._workspace, items, now_ms, self.limit)
+        if neighbours is None:
+            return np.zeros(0, np.int64), np.zeros(0)
         size = len(neighbours.items)
         similarity = neighbours.summed((size - np.arange(size)) / size)
-        chosen = strongest(similarity, self.k, neighbours.length, max_events=1 << 40)
+        chosen = strongest(similarity, self.k)
         if chosen is not None:
             similarity = similarity[chosen]
         events = neighbours.expand(chosen)

@@ -56,20 +56,23 @@ class Vstan(SessionRetriever):
         index: SessionIndex,
         constants: VstanConstants = VSTAN,
         last_n: int = 50,
-        workspace: Workspace | None = None,
     ) -> None:
-        super().__init__(index, last_n, constants.sample, workspace)
+        super().__init__(index, last_n, constants.sample)
+        self._workspace = Workspace(index)
         self.constants = constants
 
-    def score(self, neighbours: Neighbours) -> tuple[Ints, Floats]:
+    def score(self, items: list[int], now_ms: int) -> tuple[Ints, Floats]:
         """Return item numbers and their scores."""
+        neighbours = Neighbours.gather(self._workspace, items, now_ms, self.limit)
+        if neighbours is None:
+            return np.zeros(0, np.int64), np.zeros(0)
         constants = self.constants
         weight = np.exp(-np.arange(len(neighbours.items)) / constants.position_decay)
         similarity = neighbours.summed(weight) / np.sqrt(np.square(weight).sum() * neighbours.length)
         similarity *= np.exp(-neighbours.age_s / (constants.age_days * DAY_S))
         if constants.match_decay is not None:
             similarity *= np.exp(-neighbours.best / constants.match_decay)
-        chosen = strongest(similarity, constants.k, neighbours.length, max_events=1 << 40)
+        chosen = strongest(similarity, constants.k)
         if chosen is not None:
             similarity = similarity[chosen]
         events = neighbours.expand(chosen)

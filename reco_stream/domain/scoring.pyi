@@ -1,0 +1,51 @@
+"""The compiled inner loops (scoring.cpp), as `retrievers/kernel.py` calls them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+_Floats = npt.NDArray[np.float64]
+_Ints = npt.NDArray[np.int64]
+
+class Scorer:
+    """Kernels by their tables, and the sessions that the last `score` chose."""
+
+    def __init__(self, rank_weight: _Floats, match_weight: _Floats, nearness: _Floats, powers: _Floats, /) -> None:
+        """One row a kernel: by rank, by rank, by distance; `powers` has the rows support, age and length."""
+
+    def score(
+        self,
+        arena_items: npt.NDArray[np.int32],
+        offset: _Ints,
+        length: _Ints,
+        order: _Ints,
+        last_ms: _Ints,
+        numbers: int,
+        postings: list[_Ints],
+        support: _Floats,
+        items: list[int],
+        now_ms: int,
+        limit: int,
+        per_item: int,
+        k: int,
+        max_events: int,
+        /,
+    ) -> tuple[bytearray, bytearray]:
+        """Return candidates (int64) by their newest session, oldest first, and their votes (double, row by row).
+
+        Raises ValueError when the arrays do not belong together.
+        """
+
+    def evidence(
+        self,
+        arena_items: npt.NDArray[np.int32],
+        offset: _Ints,
+        length: _Ints,
+        order: _Ints,
+        last_ms: _Ints,
+        numbers: int,
+        items: list[int],
+        /,
+    ) -> Sequence[tuple[int, int, int, float]]:
+        """Return for each item: rank of its anchor (-1: no session), sessions, those after the anchor, oldest age."""

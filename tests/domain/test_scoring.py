@@ -1,0 +1,100 @@
+"""The compiled module refuses arrays that do not belong together; what it computes is compared with the formula in
+retrievers/test_kernel.py, and its evidence here with a count by hand.
+"""
+
+import numpy as np
+import pytest
+
+from reco_stream.domain.retrievers.kernel import SESSION_KNN, KernelBank
+from reco_stream.domain.scoring import Scorer
+from reco_stream.domain.session_index import SessionIndex
+from tests.domain.random_sessions import START_MS, index_of, random_sessions
+
+NOW_MS = START_MS + 10**9
+CONTEXT = ["i0", "i2"]
+
+
+def scorer(reach: int = 50) -> Scorer:
+    return Scorer(np.ones((1, 10)), np.ones((1, 10)), np.ones((1, 2 * reach + 1)), np.zeros((3, 1)))
+
+
+def score(
+    found: Scorer, index: SessionIndex, items: list[int], postings: list[np.ndarray], support: np.ndarray
+) -> tuple[bytearray, bytearray]:
+    return found.score(*index.arrays(), postings, support, items, NOW_MS, 100, 500, 100, 8_000)
+
+
+def test_evidence_counts_the_sessions_behind_an_item() -> None:
+    sessions = random_sessions(200, 15)
+    index = index_of(sessions)
+    bank = KernelBank(index, [SESSION_KNN], last_n=10)
+    candidates, _ = bank.score(index.numbers(CONTEXT), NOW_MS, limit=1_000, k=1_000)
+    for number, proof in zip(candidates.tolist(), bank.evidence(candidates.tolist()), strict=True):
+        item = index.names[number]
+        held_by: list[list[list[tuple[str, str, int]]]] = [[], []]
+        for _, visits in sessions:
+            held = [name for name, _, _ in visits]
+            rank = next((rank for rank, anchor in enumerate(CONTEXT) if anchor in held), None)
+            if item in held and rank is not None:
+                held_by[rank].append(visits)
+        counts = [len(visits) for visits in held_by]
+        rank = counts.index(max(counts))
+        assert (proof.anchor, proof.sessions) == (rank, max(counts))
+        oldest_ms = min(visits[-1][2] for visits in held_by[rank])
+        assert proof.age_s == pytest.approx((NOW_MS - oldest_ms) / 1_000)
+        after = 0
+        for visits in held_by[rank]:
+            newest_first = [name for name, _, _ in reversed(visits)]
+            after += newest_first.index(item) < newest_first.index(CONTEXT[rank])
+        assert proof.after == after
+
+
+def test_an_item_without_sessions_has_no_anchor() -> None:
+    index = index_of([("s1", [("a", "view", START_MS)]), ("s2", [("b", "view", START_MS)])])
+    bank = KernelBank(index, [SESSION_KNN], last_n=10)
+    bank.score(index.numbers(["a"]), NOW_MS, limit=10, k=10)
+    assert [proof.anchor for proof in bank.evidence(index.numbers(["a", "b"]))] == [0, -1]
+
+
+def test_only_the_newest_sessions_vote() -> None:
+    sessions = [(f"s{n}", [("a", "view", START_MS + n), (f"x{n}", "view", START_MS + n)]) for n in range(30)]
+    index = index_of(sessions)
+    bank = KernelBank(index, [SESSION_KNN], last_n=10)
+    candidates, _ = bank.score(index.numbers(["a"]), NOW_MS, limit=4, k=100)
+    assert [index.names[number] for number in candidates.tolist()] == ["x26", "x27", "x28", "a", "x29"]
+    candidates, _ = bank.score(index.numbers(["a"]), NOW_MS, limit=100, k=2)  # equal but for their age
+    assert {index.names[number] for number in candidates.tolist()} == {"x28", "x29", "a"}
+
+
+def test_the_events_that_vote_are_bounded() -> None:
+    visits = [(f"s{n}", [("a", "view", START_MS + n)] + [(f"x{n}", "view", START_MS + n)] * 3) for n in range(9)]
+    index = index_of(visits)
+    wide = np.ones((1, 10))
+    found = Scorer(wide, wide, np.ones((1, 101)), np.zeros((3, 1)))
+    items = index.numbers(["a"])
+    numbers, votes = found.score(
+        *index.arrays(), index.postings(items), np.ones(1), items, NOW_MS, 100, 500, 100, 9
+    )  # four events a session, all equally near: the two newest sessions fit
+    by_item = dict(zip(np.frombuffer(numbers, np.int64).tolist(), np.frombuffer(votes).tolist(), strict=True))
+    assert {index.names[number]: vote for number, vote in by_item.items()} == {"a": 2.0, "x7": 3.0, "x8": 3.0}
+
+
+def test_arrays_that_do_not_belong_together_are_refused() -> None:
+    index = index_of(random_sessions(20, 5))
+    items = index.numbers(["i0"])
+    postings, support = index.postings(items), np.ones(1)
+    assert score(scorer(), index, items, postings, support)[0]
+    refused: list[tuple[list[int], list[np.ndarray], np.ndarray, str]] = [
+        (items, postings, np.ones(2), "one posting and one support"),
+        (items, [], support, "one posting and one support"),
+        (items * 11, postings * 11, np.ones(11), "no more items than last_n"),
+        (items, [np.array([10**6])], support, "names a session that is not there"),
+        (items, [postings[0].astype(np.int32)], support, "entries of another size"),
+    ]
+    for numbers, slots, supports, words in refused:
+        with pytest.raises(ValueError, match=words):
+            score(scorer(), index, numbers, slots, supports)
+    with pytest.raises(ValueError, match="too long"):
+        score(scorer(reach=1), index_of([("s", [("a", "view", START_MS)] * 3)]), [0], [np.array([0])], support)
+    with pytest.raises(TypeError, match="takes 14 arguments"):
+        scorer().score(1)  # type: ignore[call-arg, arg-type]
