@@ -65,7 +65,7 @@ def annoy(rows: Floats, folder: Path) -> None:
     file, out = folder / "vectors.f16", folder / "index.ann"
     file.write_bytes(rows.astype(np.float16).tobytes())
     began = time.perf_counter()
-    build(file, len(rows), out, TREES)
+    build(file, 0, len(rows), out, TREES)
     built_s = time.perf_counter() - began
     index = AnnoyIndex(DIMENSIONS, "angular")
     index.load(str(out))

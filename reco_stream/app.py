@@ -144,7 +144,7 @@ def build_app(settings: Settings) -> RecoApp:
         lambda partition: _end_offset(app, TP(config.events_topic, partition)),
         watch.is_silent,
     )
-    parts = CatalogueParts(settings, config.client_kwargs, producer, models.catalogue, lambda: reader.ready)
+    parts = CatalogueParts(settings, producer, models.catalogue, lambda: reader.ready, state.is_running)
     services = Services(
         settings=settings,
         state=state,

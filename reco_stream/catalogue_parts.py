@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from reco_stream import metrics
@@ -14,6 +14,9 @@ from reco_stream.catalogue.selection import Selections
 from reco_stream.catalogue.writer import ItemProducer, ItemWriter, TopicItems
 from reco_stream.content.minilm import MiniLm, NoModel
 from reco_stream.content.model import ContentModel
+from reco_stream.content.share import TopicShare
+from reco_stream.engine.read_model import ReadModelReader
+from reco_stream.kafka_clients import client_kwargs
 from reco_stream.setting_checks import Problem
 from reco_stream.settings import Settings
 from reco_stream.settings_loader import SettingsError
@@ -36,12 +39,16 @@ class CatalogueParts:
     def __init__(
         self,
         settings: Settings,
-        client: Mapping[str, Any],
         producer: ItemProducer,
         catalogue: Catalogue,
         complete: Callable[[], bool] = lambda: True,
+        runs: Callable[[int], bool] = lambda partition: True,
     ) -> None:
-        """`complete` says whether the catalogue has been read to its end. Raises NoModel."""
+        """`complete` says whether the catalogue has been read to its end, `runs` which partitions are applied here.
+
+        Raises NoModel.
+        """
+        client = client_kwargs(settings)
         topic, partitions = settings.topic("items"), settings.partitions
         self._catalogue = catalogue
         self._database = Database.of(settings)
@@ -59,17 +66,21 @@ class CatalogueParts:
             self.writer = StoredItems(self._database, catalogue, outbox.wake)
             self._work["outbox"] = outbox.run
             self.probes["database"] = self._database.ping
-        self.content = self._content(settings, complete)
-        if self.content is not None:
-            self._work["content"] = self.content.run
+        self.content: ContentModel | None = None
+        if settings.content != "off":
+            topic = settings.topic("vectors")
+            share = TopicShare(producer, topic, settings.partitions, runs)
+            # A reader of its own: a worker is ready before it has read all vectors.
+            reader = ReadModelReader(client, {topic: lambda *record: content.take_in(*record)})
+            content = self._content(settings, share, lambda: complete() and reader.ready)
+            self.content = content
+            self._work |= {"vectors": reader.run, "content": content.run}
 
-    def _content(self, settings: Settings, complete: Callable[[], bool]) -> ContentModel | None:
-        if settings.content == "off":
-            return None
+    def _content(self, settings: Settings, share: TopicShare, complete: Callable[[], bool]) -> ContentModel:
         encoder = MiniLm() if settings.content == "minilm" else None
         archive = StoredContent(self._database) if self._database is not None else None
         folder = settings.data_dir / settings.state_name / "content"
-        return ContentModel(self._catalogue, folder, encoder, archive, complete)
+        return ContentModel(self._catalogue, folder, encoder, archive, complete, share)
 
     async def start(self) -> None:
         """Starts the background work; it never ends the worker."""

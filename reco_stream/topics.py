@@ -82,18 +82,14 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
         stamped[_IN_SYNC] = "2"
     log = stamped | {"cleanup.policy": "delete", size: str(8 * MIB)}
     compacted = stamped | {"cleanup.policy": "compact"}
+    month = {"retention.ms": str(30 * DAY_MS)}
     return [
         TopicSpec(settings.topic("events"), many, replication, log),
         TopicSpec(settings.changelog_topic, many, replication, compacted | {size: str(8 * MIB)}, compaction),
         TopicSpec(settings.topic("item-stats"), many, replication, compacted, compaction),
-        TopicSpec(
-            settings.topic("sessions"),
-            many,
-            replication,
-            stamped | {"cleanup.policy": "compact,delete"},
-            {"retention.ms": str(30 * DAY_MS)},
-        ),
+        TopicSpec(settings.topic("sessions"), many, replication, stamped | {"cleanup.policy": "compact,delete"}, month),
         TopicSpec(settings.topic("items"), many, replication, compacted, compaction),
+        TopicSpec(settings.topic("vectors"), many, replication, compacted, compaction),
         TopicSpec(settings.topic("models"), many, replication, compacted, compaction),
         # Original bytes plus headers: larger than the largest event.
         TopicSpec(
@@ -101,7 +97,7 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
             1,
             replication,
             stamped | {"cleanup.policy": "delete", size: str(10 * MIB)},
-            {"retention.ms": str(30 * DAY_MS)},
+            month,
         ),
     ]
 

@@ -25,7 +25,7 @@ def test_beyond_the_loopback_a_token_is_needed() -> None:
 
 
 async def test_without_a_database_the_topic_is_written() -> None:
-    parts = CatalogueParts(Settings(), {}, NoProducer(), Catalogue())
+    parts = CatalogueParts(Settings(), NoProducer(), Catalogue())
     assert (parts.writer.kind, parts.probes) == ("topic", {})
     await parts.start()
     await parts.stop()
@@ -33,7 +33,7 @@ async def test_without_a_database_the_topic_is_written() -> None:
 
 async def test_a_database_that_is_away_disturbs_nothing_but_its_probe() -> None:
     url: Any = "postgresql://u:p@127.0.0.1:1/d"
-    parts = CatalogueParts(Settings(database_url=url), {}, NoProducer(), Catalogue())
+    parts = CatalogueParts(Settings(database_url=url), NoProducer(), Catalogue())
     assert parts.writer.kind == "database"
     await parts.start()
     await asyncio.sleep(0.05)

@@ -38,6 +38,7 @@ def test_topics_of_one_partition_space_have_the_same_number_of_partitions() -> N
         "a.item-stats": 5,
         "a.sessions": 5,
         "a.items": 5,
+        "a.vectors": 5,
         "a.models": 5,
         "a.dead-letters": 1,
     }
@@ -79,7 +80,8 @@ async def test_every_difference_is_found(settings: Settings) -> None:
     )
     await create_by_hand(settings, settings.topic("sessions"), 3, stamped | {"cleanup.policy": "delete,compact"})
     created = await create_topics(settings)
-    assert sorted(created) == [settings.topic(name) for name in ("dead-letters", "item-stats", "items", "models")]
+    missing = ("dead-letters", "item-stats", "items", "models", "vectors")
+    assert sorted(created) == [settings.topic(name) for name in missing]
     assert await check_topics(settings.model_copy(update={"replication": 2})) == [
         Mismatch(events, "partitions", "2", "3"),
         Mismatch(events, "replication.factor", "1", "2 or more"),
@@ -89,7 +91,7 @@ async def test_every_difference_is_found(settings: Settings) -> None:
             Mismatch(name, "replication.factor", "1", "2 or more")
             for name in [
                 settings.changelog_topic,
-                *map(settings.topic, ("item-stats", "sessions", "items", "models", "dead-letters")),
+                *map(settings.topic, ("item-stats", "sessions", "items", "vectors", "models", "dead-letters")),
             ]
         ),
     ]

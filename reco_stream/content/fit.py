@@ -27,4 +27,5 @@ def fit(texts: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
+    os.nice(10)  # requests come first
     fit(Path(sys.argv[1]), Path(sys.argv[2]))

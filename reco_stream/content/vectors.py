@@ -1,41 +1,54 @@
-"""All vectors in a memory-mapped file, an annoy index over the older ones, and exact search over the newer ones.
+"""All vectors in a memory-mapped file, annoy indexes over the older ones, and exact search over the newest.
 
-A changed item gets a new place and its old one is masked; so nothing that the index was built from ever changes. An
-index is swapped in as a whole: annoy maps the file, the old one goes with its last reader.
+The file is indexed in segments: the newest rows get a small index of their own in a second or two, and segments that
+are not much larger than the rows after them are joined with these, so a row is indexed a few times in its life and a
+catalogue has a handful of segments. A changed item gets a new place and its old one is masked; so nothing that an index
+was built from ever changes. Annoy maps its file, an index that is replaced goes with its last reader.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from annoy import AnnoyIndex
-from numpy.typing import NDArray
 
 from reco_stream.content.build import search_k
 from reco_stream.content.encoder import DIMENSIONS, Floats
 
 TREES: Final = 30
-EXACT_BELOW: Final = 2_000  # vectors; that many are compared in a millisecond, an index would be no gain
+EXACT_BELOW: Final = 2_000  # rows; that many are compared in a millisecond, an index would be no gain
+EXACT_MOST: Final = 10_000  # newest rows that a query compares while an index is being built, 8 ms
+JOIN_UP_TO: Final = 4  # a segment of so many times the rows after it is built anew together with them
 _FIRST_ROWS: Final = 1_024
 _CHUNK: Final = 4_096
 
 Accept = Callable[[str], bool]
 
 
+class Segment(NamedTuple):
+    """An index over `size` rows from `first` on."""
+
+    first: int
+    size: int
+    file: Path
+    index: Any
+    recall: float
+
+
 class Vectors:
-    """Items and their vectors. Not thread-safe: one thread changes and asks."""
+    """Items and their vectors, by one encoder. Not thread-safe: one thread changes and asks."""
 
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self.file = file
         self._rows: Any = np.memmap(file, np.float16, "w+", shape=(_FIRST_ROWS, DIMENSIONS))
+        self._marks = np.zeros(_FIRST_ROWS, np.int64)
         self._names: list[str] = []
         self._place: dict[str, int] = {}
-        self._index: Any = None
-        self.indexed = 0
+        self._segments: list[Segment] = []
 
     def __len__(self) -> int:
         return len(self._place)
@@ -43,22 +56,37 @@ class Vectors:
     def __contains__(self, item: str) -> bool:
         return item in self._place
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._place)
+
     @property
     def rows(self) -> int:
         """Places taken, the masked ones included."""
         return len(self._names)
 
     @property
-    def wants_index(self) -> bool:
-        """Whether exact search has so much to do that an index should be built."""
-        newer = self.rows - self.indexed
-        return newer >= max(EXACT_BELOW, self.indexed // 10)
+    def indexed(self) -> int:
+        """Rows that an index covers."""
+        return self._segments[-1].first + self._segments[-1].size if self._segments else 0
 
-    def put(self, item: str, vector: Floats) -> None:
-        """Take an item's vector, in place of the one before."""
+    @property
+    def recall(self) -> float | None:
+        """Recall@50 of the indexes against exact search, by their sizes; None without any."""
+        if not self._segments:
+            return None
+        return sum(segment.recall * segment.size for segment in self._segments) / self.indexed
+
+    @property
+    def files(self) -> set[Path]:
+        """The files in use."""
+        return {self.file, *(segment.file for segment in self._segments)}
+
+    def put(self, item: str, vector: Floats, mark: int = 0) -> None:
+        """Take an item's vector, in place of the one before; `mark` is the fingerprint of its text."""
         if self.rows == len(self._rows):
             self._grow()
         self._rows[self.rows] = vector
+        self._marks[self.rows] = mark
         self._place[item] = self.rows
         self._names.append(item)
 
@@ -67,31 +95,49 @@ class Vectors:
         self._place.pop(item, None)
 
     def get(self, item: str) -> Floats | None:
-        """Return the item's vector, None when there is none."""
+        """Return the item's vector, None when there is none or it is all zeros."""
         place = self._place.get(item)
-        return None if place is None else np.asarray(self._rows[place], np.float32)
+        vector = None if place is None else np.asarray(self._rows[place], np.float32)
+        return vector if vector is not None and vector.any() else None
+
+    def mark_of(self, item: str) -> int | None:
+        """Return the fingerprint of the text that the item's vector is of; None without a vector."""
+        place = self._place.get(item)
+        return None if place is None else int(self._marks[place])
 
     def flush(self) -> None:
         """Write what another process is to read."""
         self._rows.flush()
 
-    def use_index(self, file: Path, count: int) -> None:
-        """Search the first `count` places by this index from now on."""
+    def next_segment(self) -> tuple[int, int] | None:
+        """Return (first row, count) of the index that should be built now; None while exact search does well."""
+        size = self.rows - self.indexed
+        if size < EXACT_BELOW:
+            return None
+        for segment in reversed(self._segments):
+            if segment.size > JOIN_UP_TO * size:
+                break
+            size += segment.size
+        return self.rows - size, size
+
+    def use_index(self, file: Path, first: int, count: int, recall: float) -> None:
+        """Search `count` rows from `first` on by this index from now on, in place of those that it covers."""
         index = AnnoyIndex(DIMENSIONS, "angular")
         index.load(str(file))
-        self._index, self.indexed = index, count
+        kept = [segment for segment in self._segments if segment.first < first]
+        self._segments = [*kept, Segment(first, count, file, index, recall)]
 
     def nearest(self, query: Floats, count: int, accept: Accept | None = None) -> list[tuple[str, float]]:
         """Return up to `count` items by falling cosine above 0, none twice, all accepted.
 
-        A filter is applied to 4 times as many candidates; behind the index a narrow one may leave fewer than `count`.
+        A filter is applied to 4 times as many candidates; behind an index a narrow one may leave fewer than `count`.
         """
         length = float(np.linalg.norm(query))
         if length == 0:
             return []
         query = (query / length).astype(np.float32)
         wanted = count if accept is None else 4 * count
-        places = [*self._from_index(query, wanted), *self._exact(query, wanted)]
+        places = [*self._from_indexes(query, wanted), *self._exact(query, wanted)]
         if not places:
             return []
         scores = np.asarray(self._rows[places], np.float32) @ query
@@ -104,27 +150,31 @@ class Vectors:
                 found.append((name, float(scores[at])))
         return found
 
-    def _from_index(self, query: Floats, count: int) -> list[int]:
-        if self._index is None:
-            return []
-        # Masked places are among the nearest too: those of an item that was changed again and again.
-        near = self._index.get_nns_by_vector(query, 2 * count, search_k(TREES))
-        return [place for place in near if self._place.get(self._names[place]) == place][:count]
+    def _is_live(self, place: int) -> bool:
+        return self._place.get(self._names[place]) == place
+
+    def _from_indexes(self, query: Floats, count: int) -> list[int]:
+        found: list[int] = []
+        for segment in self._segments:
+            # Masked places are among the nearest too: those of an item that was changed again and again.
+            near = segment.index.get_nns_by_vector(query, 2 * count, search_k(TREES))
+            found += [place for at in near if self._is_live(place := segment.first + at)][:count]
+        return found
 
     def _exact(self, query: Floats, count: int) -> list[int]:
-        scores: NDArray[np.float32] = np.concatenate(
+        first = max(self.indexed, self.rows - EXACT_MOST)
+        if first == self.rows:
+            return []
+        scores = np.concatenate(
             [
                 np.asarray(self._rows[at : min(at + _CHUNK, self.rows)], np.float32) @ query
-                for at in range(self.indexed, self.rows, _CHUNK)
+                for at in range(first, self.rows, _CHUNK)
             ]
-            or [np.zeros(0, np.float32)]
         )
         wanted = min(2 * count, len(scores))
-        if wanted == 0:
-            return []
-        best = np.argpartition(-scores, wanted - 1)[:wanted] + self.indexed
-        alive = [place for place in best.tolist() if self._place.get(self._names[place]) == place]
-        return alive[:count] if len(alive) <= count else sorted(alive, key=lambda p: -scores[p - self.indexed])[:count]
+        best = np.argpartition(-scores, wanted - 1)[:wanted]
+        best = best[np.argsort(-scores[best])] + first
+        return [place for place in best.tolist() if self._is_live(place)][:count]
 
     def _grow(self) -> None:
         rows = len(self._rows)
@@ -132,3 +182,4 @@ class Vectors:
         with self.file.open("r+b") as file:
             file.truncate(2 * rows * DIMENSIONS * 2)
         self._rows = np.memmap(self.file, np.float16, "r+", shape=(2 * rows, DIMENSIONS))
+        self._marks = np.concatenate([self._marks, np.zeros(rows, np.int64)])

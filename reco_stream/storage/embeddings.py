@@ -9,18 +9,18 @@ import logging
 
 from reco_stream.content.encoder import Encoder, Floats
 from reco_stream.content.hashed import HashedEncoder
-from reco_stream.content.model import half, whole
+from reco_stream.content.records import half, whole
 from reco_stream.storage.database import Database, DatabaseDown
 
 log = logging.getLogger(__name__)
 
 _SAVE = """
-INSERT INTO item_embeddings (item_id, model_name, model_version, text_hash, vector)
-SELECT item_id, $2, $3, text_hash, vector
-FROM unnest($1::text[], $4::bytea[], $5::bytea[]) AS x(item_id, text_hash, vector)
+INSERT INTO item_embeddings (item_id, model_name, model_version, text_mark, vector)
+SELECT item_id, $2, $3, text_mark, vector
+FROM unnest($1::text[], $4::bigint[], $5::bytea[]) AS x(item_id, text_mark, vector)
 ORDER BY item_id
 ON CONFLICT (item_id) DO UPDATE SET model_name = excluded.model_name, model_version = excluded.model_version,
-    text_hash = excluded.text_hash, vector = excluded.vector, updated_at = now()
+    text_mark = excluded.text_mark, vector = excluded.vector, updated_at = now()
 """
 
 
@@ -50,27 +50,28 @@ class StoredContent:
         except DatabaseDown as error:
             log.warning("the encoder is not stored: %s", error)
 
-    async def load_vectors(self, encoder: Encoder, hashes: dict[str, bytes]) -> dict[str, Floats]:
+    async def load_vectors(self, encoder: Encoder, marks: dict[str, int]) -> dict[str, Floats]:
         """Return the vectors of those items whose text is still the one that was encoded."""
         query = (
-            "SELECT item_id, text_hash, vector FROM item_embeddings "
+            "SELECT item_id, text_mark, vector FROM item_embeddings "
             "WHERE item_id = ANY($1::text[]) AND model_name = $2 AND model_version = $3"
         )
         try:
             async with self._database.connection() as connection:
-                rows = await connection.fetch(query, list(hashes), encoder.name, encoder.version)
+                rows = await connection.fetch(query, list(marks), encoder.name, encoder.version)
         except DatabaseDown:
             return {}
-        kept = {row["item_id"]: whole(row["vector"]) for row in rows if row["text_hash"] == hashes[row["item_id"]]}
-        return {item: vector for item, vector in kept.items() if vector is not None}
+        return {row["item_id"]: whole(row["vector"]) for row in rows if row["text_mark"] == marks[row["item_id"]]}
 
-    async def save_vectors(self, encoder: Encoder, vectors: dict[str, tuple[bytes, Floats]]) -> None:
-        """Keep vectors with the model that made them."""
+    async def save_vectors(self, encoder: Encoder, vectors: dict[str, tuple[int, Floats]]) -> bool:
+        """Keep vectors with the model that made them; return whether the database took them."""
         items = sorted(vectors)
-        hashes = [vectors[item][0] for item in items]
+        marks = [vectors[item][0] for item in items]
         data = [half(vectors[item][1]) for item in items]
         try:
             async with self._database.connection() as connection:
-                await connection.execute(_SAVE, items, encoder.name, encoder.version, hashes, data)
+                await connection.execute(_SAVE, items, encoder.name, encoder.version, marks, data)
         except DatabaseDown as error:
-            log.warning("%d vectors are not stored: %s", len(items), error)
+            log.warning("%d vectors are not stored yet: %s", len(items), error)
+            return False
+        return True

@@ -39,9 +39,10 @@ def test_create_then_check(app_name: str) -> None:
         f"created {app_name}.item-stats (2 partitions)",
         f"created {app_name}.sessions (2 partitions)",
         f"created {app_name}.items (2 partitions)",
+        f"created {app_name}.vectors (2 partitions)",
         f"created {app_name}.models (2 partitions)",
         f"created {app_name}.dead-letters (1 partitions)",
-        f"all 7 topics of {app_name} are as wanted",
+        f"all 8 topics of {app_name} are as wanted",
     ]
     assert reco("topics", "check").exit_code == 0
 
@@ -54,7 +55,7 @@ def test_a_mismatch_is_a_table_and_exit_code_78(app_name: str, monkeypatch: pyte
     assert result.exit_code == 78
     rows = [words(line) for line in result.stderr.splitlines()]
     assert [f"{app_name}.events", "partitions", "2", "4"] in rows
-    assert len([row for row in rows if row[1:2] == ["partitions"]]) == 6
+    assert len([row for row in rows if row[1:2] == ["partitions"]]) == 7
 
 
 @pytest.mark.kafka

@@ -7,7 +7,7 @@ import pytest
 
 from reco_stream.content.build import build
 from reco_stream.content.encoder import DIMENSIONS, Floats, normalised
-from reco_stream.content.vectors import EXACT_BELOW, TREES, Vectors
+from reco_stream.content.vectors import EXACT_BELOW, Vectors
 
 
 def random_rows(count: int, seed: int = 1) -> Floats:
@@ -23,6 +23,16 @@ def filled(folder: Path, rows: Floats) -> Vectors:
     for number, row in enumerate(rows):
         vectors.put(f"i{number}", row)
     return vectors
+
+
+def index(vectors: Vectors) -> None:
+    """Builds the index that is wanted now; its name tells its first row."""
+    segment = vectors.next_segment()
+    assert segment is not None
+    first, count = segment
+    vectors.flush()
+    out = vectors.file.with_name(f"{first}-{count}.ann")
+    vectors.use_index(out, first, count, build(vectors.file, first, count, out, 10))
 
 
 def exact(rows: Floats, query: Floats, count: int) -> list[str]:
@@ -43,14 +53,13 @@ def test_without_an_index_the_answer_is_exact(tmp_path: Path) -> None:
 def test_an_index_with_newer_changed_and_deleted_items(tmp_path: Path) -> None:
     rows = random_rows(EXACT_BELOW + 400)
     vectors = filled(tmp_path, rows[:EXACT_BELOW])
-    assert vectors.wants_index is True
-    vectors.flush()
-    recall = build(vectors.file, EXACT_BELOW, tmp_path / "index.ann", TREES)
-    assert recall >= 0.95
+    assert (vectors.next_segment(), vectors.recall) == ((0, EXACT_BELOW), None)
+    index(vectors)
+    assert vectors.recall is not None
+    assert vectors.recall >= 0.95
     for number in range(EXACT_BELOW, len(rows)):  # newer than what the index was built from
         vectors.put(f"i{number}", rows[number])
-    vectors.use_index(tmp_path / "index.ann", EXACT_BELOW)
-    assert (vectors.wants_index, vectors.indexed) == (False, EXACT_BELOW)
+    assert (vectors.next_segment(), vectors.indexed) == (None, EXACT_BELOW)
 
     def hits(query: Floats) -> int:
         return len({item for item, _ in vectors.nearest(query, 50)} & set(exact(rows, query, 50)))
@@ -65,3 +74,29 @@ def test_an_index_with_newer_changed_and_deleted_items(tmp_path: Path) -> None:
     assert {item for item, _ in vectors.nearest(rows[5], 2)} == {"i4", "i5"}
     assert len([item for item, _ in vectors.nearest(rows[4], 50) if item == "i4"]) <= 1
     assert len(vectors) == len(rows) - 1
+
+
+def test_segments_of_like_size_are_joined_and_large_ones_left(tmp_path: Path) -> None:
+    rows = random_rows(14 * EXACT_BELOW)
+    vectors = filled(tmp_path, rows[: 10 * EXACT_BELOW])
+    index(vectors)
+    built = []
+    for number in range(10 * EXACT_BELOW, len(rows)):
+        vectors.put(f"i{number}", rows[number])
+        if vectors.next_segment() is not None:
+            built.append(vectors.next_segment())
+            index(vectors)
+    size = EXACT_BELOW
+    assert built == [(10 * size, size), (10 * size, 2 * size), (0, 13 * size), (13 * size, size)]
+    assert len(vectors.files) == 3
+    assert vectors.indexed == len(rows)
+    for place in (5, 10 * size + 5, 14 * size - 5):
+        assert vectors.nearest(rows[place], 1)[0][0] == f"i{place}"
+
+
+def test_marks_say_which_text_a_vector_is_of(tmp_path: Path) -> None:
+    vectors = filled(tmp_path, random_rows(2))
+    vectors.put("i1", np.zeros(DIMENSIONS, np.float32), 2**63 - 1)
+    assert [vectors.mark_of(item) for item in ("i0", "i1", "i2")] == [0, 2**63 - 1, None]
+    assert vectors.get("i1") is None
+    assert "i1" in vectors

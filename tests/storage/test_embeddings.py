@@ -24,17 +24,17 @@ async def test_a_model_is_loaded_as_it_was_saved_if_it_saw_enough(database: Data
 async def test_vectors_belong_to_a_text_and_a_model(database: Database) -> None:
     stored, encoder = StoredContent(database), HashedEncoder.fit(TEXTS)
     rows = encoder.encode(TEXTS)
-    await stored.save_vectors(encoder, {"b": (b"2", rows[1]), "a": (b"1", rows[0])})
-    await stored.save_vectors(encoder, {"a": (b"3", rows[2])})
-    found = await stored.load_vectors(encoder, {"a": b"3", "b": b"other text", "c": b"1"})
+    assert await stored.save_vectors(encoder, {"b": (2, rows[1]), "a": (1, rows[0])})
+    await stored.save_vectors(encoder, {"a": (2**63 - 1, rows[2])})
+    found = await stored.load_vectors(encoder, {"a": 2**63 - 1, "b": 7, "c": 1})
     assert list(found) == ["a"]
     assert found["a"] == pytest.approx(rows[2], abs=1e-3)
-    assert await stored.load_vectors(HashedEncoder.fit(TEXTS[:2]), {"a": b"3"}) == {}
+    assert await stored.load_vectors(HashedEncoder.fit(TEXTS[:2]), {"a": 2**63 - 1}) == {}
 
 
 async def test_without_a_database_everything_is_computed() -> None:
     stored, encoder = StoredContent(Database("postgresql://u:p@127.0.0.1:1/d", 2, 1)), HashedEncoder.fit(TEXTS)
     await stored.save_model(encoder)
-    await stored.save_vectors(encoder, {"a": (b"1", np.zeros(384, np.float32))})
+    assert await stored.save_vectors(encoder, {"a": (1, np.zeros(384, np.float32))}) is False
     assert await stored.load_model(0) is None
-    assert await stored.load_vectors(encoder, {"a": b"1"}) == {}
+    assert await stored.load_vectors(encoder, {"a": 1}) == {}
