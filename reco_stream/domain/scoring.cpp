@@ -11,8 +11,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <stdexcept>
-#include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -41,26 +42,40 @@ private:
     Py_buffer view_;
 };
 
+// One row of a SessionIndex's figures by slot.
+struct Stored {
+    int64_t offset, length, order, last_ms;
+};
+
 // The arrays of a SessionIndex that scoring reads.
 struct Sessions {
     Array<int32_t> items;  // of the arena
-    Array<int64_t> offset, length, order, last_ms;  // by slot
+    Array<int64_t> table;
     std::size_t numbers;  // items are numbered below this
 
-    Sessions(PyObject* const* given)
-        : items(given[0]), offset(given[1]), length(given[2]), order(given[3]), last_ms(given[4]),
-          numbers(PyLong_AsSize_t(given[5])) {}
+    Sessions(PyObject* const* given) : items(given[0]), table(given[1]), numbers(PyLong_AsSize_t(given[2])) {}
 
+    std::size_t size() const { return table.size() / 4; }
+    const Stored& at(int64_t slot) const { return reinterpret_cast<const Stored*>(table.begin())[slot]; }
     // The items of a session, oldest first.
     const int32_t* content(int64_t slot) const {
-        if (static_cast<std::size_t>(offset[slot] + length[slot]) > items.size())
+        const Stored& stored = at(slot);
+        if (static_cast<std::size_t>(stored.offset + stored.length) > items.size())
             throw std::out_of_range("a session lies beyond the arena");
-        return items.begin() + offset[slot];
+        return items.begin() + stored.offset;
     }
 };
 
+// Sessions lie all over memory: asked for this many steps before, they are there when their turn comes.
+constexpr std::size_t AHEAD = 8;
+
+template <typename T>
+void soon(const T* address) {
+    __builtin_prefetch(address);
+}
+
 struct Session {
-    int64_t order, slot;
+    int64_t order, slot, last_ms;
     int32_t best, length, anchor;  // rank of the newest shared item; place of its last event
     double age_s;
     double weight[ROWS];
@@ -88,12 +103,12 @@ public:
 
     void score(const Sessions& index, PyObject* postings, const Array<double>& support, const std::vector<int64_t>& items,
                int64_t now_ms, std::size_t limit, std::size_t per_item, std::size_t k, int64_t max_events) {
-        gather(index, postings, support, per_item);
+        gather(index, postings, support, std::min(per_item, limit));
         if (sessions.size() > limit) {
             std::nth_element(sessions.begin(), sessions.begin() + static_cast<std::ptrdiff_t>(limit), sessions.end(), newer);
             sessions.resize(limit);
         }
-        weigh(index, now_ms);
+        weigh(now_ms);
         choose(k, max_events);
         std::sort(sessions.begin(), sessions.end(), newer);
         vote(index, items);
@@ -125,7 +140,7 @@ public:
 private:
     std::vector<int32_t> session_at_;  // by slot: 1 + place in sessions, 0 elsewhere
     std::vector<int32_t> place_of_;  // by item number: 1 + place in a list, 0 elsewhere
-    std::vector<int64_t> posting_;
+    std::vector<std::pair<int64_t, int64_t>> posting_;
 
     static bool newer(const Session& one, const Session& other) { return one.order > other.order; }
     static bool stronger(const Session& one, const Session& other) {
@@ -138,7 +153,7 @@ private:
     // Every session that holds an item of the context, with the summed weights of the items that it holds.
     void gather(const Sessions& index, PyObject* postings, const Array<double>& support, std::size_t per_item) {
         sessions.clear();
-        fit(session_at_, index.order.size());
+        fit(session_at_, index.size());
         const Py_ssize_t ranks = PyList_GET_SIZE(postings);
         for (Py_ssize_t rank = 0; rank < ranks; rank++) {
             double weight[ROWS];
@@ -146,21 +161,15 @@ private:
                 weight[row] = rank_weight[static_cast<std::size_t>(rank * ROWS + row)] *
                               std::pow(support[static_cast<std::size_t>(rank)], -support_power[row]);
             const Array<int64_t> posting(PyList_GET_ITEM(postings, rank));
-            posting_.assign(posting.begin(), posting.begin() + posting.size());
-            for (const int64_t slot : posting_)
-                if (slot < 0 || static_cast<std::size_t>(slot) >= index.order.size() || index.length[slot] > reach)
-                    throw std::out_of_range("a posting names a session that is not there, or one that is too long");
-            if (posting_.size() > per_item) {
-                const auto by_age = [&](int64_t one, int64_t other) { return index.order[one] > index.order[other]; };
-                std::nth_element(posting_.begin(), posting_.begin() + static_cast<std::ptrdiff_t>(per_item),
-                                 posting_.end(), by_age);
-                posting_.resize(per_item);
-            }
-            for (const int64_t slot : posting_) {
+            take(index, posting, per_item);
+            for (std::size_t at = 0; at < posting_.size(); at++) {
+                if (at + AHEAD < posting_.size()) soon(&session_at_[posting_[at + AHEAD].second]);
+                const auto [order, slot] = posting_[at];
                 int32_t& place = session_at_[slot];
                 if (place == 0) {
-                    sessions.push_back({index.order[slot], slot, static_cast<int32_t>(rank),
-                                        static_cast<int32_t>(index.length[slot]), 0, 0.0, {}});
+                    const Stored& stored = index.at(slot);
+                    sessions.push_back({order, slot, stored.last_ms, static_cast<int32_t>(rank),
+                                        static_cast<int32_t>(stored.length), 0, 0.0, {}});
                     place = static_cast<int32_t>(sessions.size());
                 }
                 Session& session = sessions[static_cast<std::size_t>(place) - 1];
@@ -170,11 +179,28 @@ private:
         for (const Session& session : sessions) session_at_[session.slot] = 0;
     }
 
+    // The newest `most` sessions of a posting, as (order, slot).
+    void take(const Sessions& index, const Array<int64_t>& posting, std::size_t most) {
+        posting_.clear();
+        for (std::size_t at = 0; at < posting.size(); at++) {
+            if (at + AHEAD < posting.size()) soon(&index.at(posting[at + AHEAD]));
+            const int64_t slot = posting[at];
+            if (slot < 0 || static_cast<std::size_t>(slot) >= index.size() || index.at(slot).length > reach)
+                throw std::out_of_range("a posting names a session that is not there, or one that is too long");
+            posting_.emplace_back(index.at(slot).order, slot);
+        }
+        if (posting_.size() > most) {
+            std::nth_element(posting_.begin(), posting_.begin() + static_cast<std::ptrdiff_t>(most), posting_.end(),
+                             std::greater<>());
+            posting_.resize(most);
+        }
+    }
+
     // Similarities: the decays by age, length and newest shared item.
-    void weigh(const Sessions& index, int64_t now_ms) {
+    void weigh(int64_t now_ms) {
         for (Session& session : sessions) {
             // Clocks of producers differ: a session of the near future is as old as now.
-            session.age_s = std::max(static_cast<double>(now_ms - index.last_ms[session.slot]) / 1000.0, 0.0);
+            session.age_s = std::max(static_cast<double>(now_ms - session.last_ms) / 1000.0, 0.0);
             const double log_age = std::log1p(session.age_s / 3600.0);
             double aged[ROWS];
             for (int row = 0; row < rows; row++) {
@@ -210,7 +236,9 @@ private:
     void vote(const Sessions& index, const std::vector<int64_t>& items) {
         candidates.clear();
         fit(place_of_, index.numbers);
-        for (Session& session : sessions) {
+        for (std::size_t turn = 0; turn < sessions.size(); turn++) {
+            if (turn + AHEAD < sessions.size()) soon(index.items.begin() + index.at(sessions[turn + AHEAD].slot).offset);
+            Session& session = sessions[turn];
             const int32_t* content = index.content(session.slot);
             const int64_t matched = items[static_cast<std::size_t>(session.best)];
             session.anchor = session.length - 1;
@@ -306,21 +334,21 @@ void scorer_dealloc(PyObject* self) {
 
 // score(index arrays..., numbers, postings, support, items, now_ms, limit, per_item, k, max_events)
 PyObject* scorer_score(PyObject* self, PyObject* const* given, Py_ssize_t count) {
-    if (count != 14) return PyErr_Format(PyExc_TypeError, "score takes 14 arguments, found %zd", count);
+    if (count != 11) return PyErr_Format(PyExc_TypeError, "score takes 11 arguments, found %zd", count);
     try {
         Scorer& scorer = *reinterpret_cast<PyScorer*>(self)->scorer;
         const Sessions index(given);
-        const Array<double> support(given[7]);
-        const std::vector<int64_t> items = integers(given[8]);
-        if (!PyList_Check(given[6]) || static_cast<std::size_t>(PyList_GET_SIZE(given[6])) != items.size() ||
+        const Array<double> support(given[4]);
+        const std::vector<int64_t> items = integers(given[5]);
+        if (!PyList_Check(given[3]) || static_cast<std::size_t>(PyList_GET_SIZE(given[3])) != items.size() ||
             support.size() != items.size() || items.size() > static_cast<std::size_t>(scorer.last_n))
             throw std::invalid_argument("wanted one posting and one support an item, and no more items than last_n");
-        const int64_t now_ms = PyLong_AsLongLong(given[9]);
-        const std::size_t limit = PyLong_AsSize_t(given[10]), per_item = PyLong_AsSize_t(given[11]),
-                          k = PyLong_AsSize_t(given[12]);
-        const int64_t max_events = PyLong_AsLongLong(given[13]);
+        const int64_t now_ms = PyLong_AsLongLong(given[6]);
+        const std::size_t limit = PyLong_AsSize_t(given[7]), per_item = PyLong_AsSize_t(given[8]),
+                          k = PyLong_AsSize_t(given[9]);
+        const int64_t max_events = PyLong_AsLongLong(given[10]);
         if (PyErr_Occurred()) return nullptr;
-        scorer.score(index, given[6], support, items, now_ms, limit, per_item, k, max_events);
+        scorer.score(index, given[3], support, items, now_ms, limit, per_item, k, max_events);
         const std::size_t size = scorer.candidates.size();
         PyObject* numbers = PyByteArray_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size * sizeof(int64_t)));
         PyObject* votes = PyByteArray_FromStringAndSize(
@@ -343,10 +371,10 @@ PyObject* scorer_score(PyObject* self, PyObject* const* given, Py_ssize_t count)
 
 // evidence(index arrays..., numbers, items) -> [(anchor rank, sessions, after, age_s)]
 PyObject* scorer_evidence(PyObject* self, PyObject* const* given, Py_ssize_t count) {
-    if (count != 7) return PyErr_Format(PyExc_TypeError, "evidence takes 7 arguments, found %zd", count);
+    if (count != 4) return PyErr_Format(PyExc_TypeError, "evidence takes 4 arguments, found %zd", count);
     try {
         const Sessions index(given);
-        const std::vector<int64_t> numbers = integers(given[6]);
+        const std::vector<int64_t> numbers = integers(given[3]);
         for (const int64_t number : numbers)
             if (number < 0 || static_cast<std::size_t>(number) >= index.numbers)
                 throw std::out_of_range("evidence is asked for an item that is not there");

@@ -17,10 +17,7 @@ class Scorer:
     def score(
         self,
         arena_items: npt.NDArray[np.int32],
-        offset: _Ints,
-        length: _Ints,
-        order: _Ints,
-        last_ms: _Ints,
+        sessions: _Ints,
         numbers: int,
         postings: list[_Ints],
         support: _Floats,
@@ -40,10 +37,7 @@ class Scorer:
     def evidence(
         self,
         arena_items: npt.NDArray[np.int32],
-        offset: _Ints,
-        length: _Ints,
-        order: _Ints,
-        last_ms: _Ints,
+        sessions: _Ints,
         numbers: int,
         items: list[int],
         /,

@@ -46,18 +46,20 @@ class Change(NamedTuple):
 
 
 class _Grown:
-    """Arrays by number that double together when a number beyond their end appears."""
+    """Figures by slot, those of one session side by side: a query reads hundreds of sessions from all over memory.
+
+    `order` is last_ms and a hash of the key in one sortable number.
+    """
 
     def __init__(self) -> None:
-        self.offset: Slots = np.zeros(1024, np.int64)
-        self.length: Slots = np.zeros(1024, np.int64)
-        self.order: Slots = np.zeros(1024, np.int64)  # last_ms and a hash of the key in one sortable number
-        self.last_ms: Slots = np.zeros(1024, np.int64)
+        self._set(np.zeros((1024, 4), np.int64))
+
+    def _set(self, table: Slots) -> None:
+        self.table = table
+        self.offset, self.length, self.order, self.last_ms = table.T
 
     def grow(self) -> None:
-        for name in ("offset", "length", "order", "last_ms"):
-            old = getattr(self, name)
-            setattr(self, name, np.concatenate([old, np.zeros_like(old)]))
+        self._set(np.concatenate([self.table, np.zeros_like(self.table)]))
 
 
 class SessionIndex:
@@ -174,10 +176,9 @@ class SessionIndex:
         """Return the slots of the newest sessions of each item, up to 2 m, in no particular order. Not to be changed."""
         return [self._postings[number][: self._posting_counts[number]] for number in numbers]
 
-    def arrays(self) -> tuple[npt.NDArray[np.int32], Slots, Slots, Slots, Slots, int]:
-        """Return items of the arena; offset, length, order, last_ms by slot; number of items. Valid until a change."""
-        slots = self.slots
-        return self.arena.items, slots.offset, slots.length, slots.order, slots.last_ms, len(self.names)
+    def arrays(self) -> tuple[npt.NDArray[np.int32], Slots, int]:
+        """Return what scoring reads, valid until a change: items of the arena, figures by slot, number of items."""
+        return self.arena.items, self.slots.table, len(self.names)
 
     def support(self, number: int) -> int:
         """Return how many sessions with the item a query sees: at most m."""
@@ -212,9 +213,8 @@ class SessionIndex:
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays: what the formula bounds, without dictionaries of keys and names."""
-        slots = self.slots
-        fixed = sum(array.nbytes for array in (slots.offset, slots.length, slots.order, slots.last_ms))
-        return self.arena.nbytes + fixed + sum(posting.nbytes for posting in self._postings)
+        postings = sum(posting.nbytes for posting in self._postings)
+        return self.arena.nbytes + self.slots.table.nbytes + postings
 
     # -- internals ------------------------------------------------------------------------------------------------
 
