@@ -136,13 +136,13 @@ def build_app(settings: Settings) -> RecoApp:
     producer, models = Producer(config.client_kwargs), ReadModels(settings, rules)
     reader = ReadModelReader(config.client_kwargs, models.applies(config))
     engine = _engine(config, rules, event_rules, producer, models.learning)
-    watch = KafkaWatch(producer.ping)
+    watch = KafkaWatch(producer.ping, 2 * settings.heartbeat_s)
     state = State(
         engine,
         reader,
         lambda: _owners(app, config.events_topic),
         lambda partition: _end_offset(app, TP(config.events_topic, partition)),
-        watch.is_silent,
+        watch.is_cut_off,
     )
     parts = CatalogueParts(settings, producer, models.catalogue, lambda: reader.ready, state.is_running)
     services = Services(

@@ -24,18 +24,22 @@ async def test_silence_is_told_and_forgotten(monkeypatch: pytest.MonkeyPatch) ->
             asked.clear()
             await asked.wait()
 
-    watch = KafkaWatch(ping, lambda: now)
+    watch = KafkaWatch(ping, 2.0, lambda: now)
     asking = asyncio.create_task(watch.run())
     await ask()
     assert watch.not_ready() == []
+    assert not watch.is_cut_off()
     up, now = False, 108.0
     await ask()
     assert watch.not_ready() == ["Kafka has not answered for 8 s"]
-    assert watch.is_silent()
+    assert watch.is_cut_off()
     up = True
     await ask()
+    assert watch.not_ready() == ["Kafka was silent, and the consumer group has yet to say what is ours"]
+    assert watch.is_cut_off()  # until a heartbeat has told what the group decided meanwhile
+    now = 110.5
     assert watch.not_ready() == []
-    assert not watch.is_silent()
+    assert not watch.is_cut_off()
     asking.cancel()
 
 
@@ -49,7 +53,7 @@ async def test_a_question_that_hangs_is_no_answer(monkeypatch: pytest.MonkeyPatc
         questions += 1
         await asyncio.Event().wait()
 
-    watch = KafkaWatch(ping, lambda: now)
+    watch = KafkaWatch(ping, 2.0, lambda: now)
     asking = asyncio.create_task(watch.run())
     while questions < 3:
         await asyncio.sleep(0.001)
