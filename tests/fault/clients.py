@@ -10,7 +10,9 @@ import urllib.request
 from collections import Counter
 from collections.abc import Sequence
 
+from reco_stream.domain.partitioner import partition_of
 from tests.fault.workers import Worker
+from web.forward import HOPS_HEADER
 
 TIMEOUT_S = 3.0
 PAUSE_S = 0.02
@@ -81,3 +83,33 @@ class Clients:
         if body["user_id"] != user:
             return f"an answer for {body['user_id']}"
         return body if body["recommendations"] else "an empty list"
+
+
+class Witness:
+    """Asks a worker that was cut off or frozen for a user of one of its partitions; notes what it answers itself."""
+
+    def __init__(self, lost: Worker, heir: Worker, partitions: int) -> None:
+        self._lost = lost
+        self._heir = heir
+        self._partition = next(iter(lost.applied()))
+        users = (f"u{number}" for number in range(1_000))
+        self._user = next(user for user in users if partition_of(user, partitions) == self._partition)
+        self.kinds: Counter[str] = Counter()
+
+    def look(self) -> None:
+        moved = self._heir_has_it()
+        path = f"/recommendations?user_id={self._user}&count=3"
+        status, answer = self._lost.get(path, headers={HOPS_HEADER: "1"})  # so that it does not ask the heir
+        moved = moved and self._heir_has_it()  # or the partition may just have come back
+        kind = f"{answer['source']}{', stale' if answer['stale'] else ''}" if status == 200 else f"status {status}"
+        self.kinds[kind] += 1
+        assert not (moved and kind == "owner"), "served as fresh by a worker that has lost the partition"
+
+    def _heir_has_it(self) -> bool:
+        return self._partition in self._heir.applied()
+
+    def watch(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.look()
+            time.sleep(0.2)

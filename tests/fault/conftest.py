@@ -1,6 +1,6 @@
 """What a fault test asks for: a cluster of its own, and a place for what it saw.
 
-FAULT_SEED=n runs every scenario with that seed; FAULT_REPORT=file appends a table of the runs to that file;
+FAULT_SEED=n runs every scenario with that seed; FAULT_REPORT=file puts the runs into the table of that page;
 FAULT_MINUTES=m makes the long scenarios so long.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tests.fault import report
 from tests.fault.cluster import Cluster
 from tests.fault.report import Run
 
+PASSED = pytest.StashKey[bool]()
 MakeCluster = Callable[..., Cluster]
 
 
@@ -26,6 +27,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.fault)
             item.add_marker(pytest.mark.kafka)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        item.stash[PASSED] = report.passed
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -39,13 +48,14 @@ def runs() -> Iterator[list[Run]]:
 
 
 @pytest.fixture
-def run(request: pytest.FixtureRequest, runs: list[Run]) -> Run:
+def run(request: pytest.FixtureRequest, runs: list[Run]) -> Iterator[Run]:
     """This test's run: its seed is fixed by its name unless FAULT_SEED says otherwise."""
     name = request.node.name
     seed = int(os.environ.get("FAULT_SEED") or zlib.crc32(name.encode()) % 100_000)
     found = Run(name.removeprefix("test_"), seed)
     runs.append(found)
-    return found
+    yield found
+    found.passed = request.node.stash.get(PASSED, False)
 
 
 @pytest.fixture

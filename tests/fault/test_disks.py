@@ -54,7 +54,7 @@ def test_disk_full(make_cluster: MakeCluster, run: Run) -> None:
         assert str(worker.data_dir) in line
         assert "bytes are free there" in line
         run.killed()
-        run.note(line.split("CRITICAL ", 1)[1][:160].replace("|", "/"))
+        run.note(line.split("CRITICAL ", 1)[1].replace(str(worker.data_dir), "DATA_DIR")[:160].replace("|", "/"))
         cluster.run.lag(cluster.behind())
         filler.unlink()
         run.served_after(worker.start().wait_ready())

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reco_stream.domain.partitioner import partition_of
 from reco_stream.engine.errors import EXIT_FENCED
+from tests.fault.clients import Witness
 from tests.fault.cluster import Cluster, Trickle
 from tests.fault.conftest import MakeCluster
 from tests.fault.kafka_cluster import LinkedKafka
@@ -49,31 +48,6 @@ def two_workers(cluster: Cluster, link: Link) -> tuple[Worker, Worker]:
         worker.wait_ready()
     wait_until(lambda: bool(far.applied() and near.applied()), "both workers own partitions")
     return far, near
-
-
-class Witness:
-    """Asks the worker that is cut off for a user of one of its partitions, and notes what kind of answer comes."""
-
-    def __init__(self, far: Worker, near: Worker, partitions: int) -> None:
-        self._far = far
-        self._near = near
-        self._partition = next(iter(far.applied()))
-        users = (f"u{number}" for number in range(1_000))
-        self._user = next(user for user in users if partition_of(user, partitions) == self._partition)
-        self.kinds: Counter[str] = Counter()
-
-    def look(self) -> None:
-        moved = self._partition in self._near.applied()  # before the question: it may move while that is answered
-        status, answer = self._far.get(f"/recommendations?user_id={self._user}&count=3")
-        kind = f"{answer['source']}{', stale' if answer['stale'] else ''}" if status == 200 else f"status {status}"
-        self.kinds[kind] += 1
-        assert not (moved and kind == "owner"), "served as fresh by a worker that has lost the partition"
-
-    def watch(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            self.look()
-            time.sleep(0.2)
 
 
 @pytest.mark.parametrize(("ways", "session_s", "cut_s"), [("both", 8, 16), ("both", 8, 30), ("answers", 8, 30)])

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -128,9 +128,12 @@ class Worker:
             self.signal(signal.SIGKILL)
             self.wait_for_exit()
 
-    def get(self, path: str, timeout_s: float = 2.0) -> tuple[int, Any]:
+    def get(
+        self, path: str, timeout_s: float = 2.0, headers: MutableMapping[str, str] | None = None
+    ) -> tuple[int, Any]:
         """Returns (status, JSON) of a GET; (0, None) when nobody answers."""
-        return self._ask(urllib.request.Request(f"http://127.0.0.1:{self.port}{path}"), timeout_s)
+        url = f"http://127.0.0.1:{self.port}{path}"
+        return self._ask(urllib.request.Request(url, headers=headers or {}), timeout_s)
 
     def post(self, path: str, body: Any, timeout_s: float = 10.0) -> tuple[int, Any]:
         """Returns (status, JSON) of a POST; (0, None) when nobody answers."""
