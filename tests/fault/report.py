@@ -48,6 +48,7 @@ FAULTS: Final = {
     "retention_overtakes_a_worker_that_may_skip": 20,
     "killed_owner": 21,
     "frozen_owner": 21,
+    "database_is_killed_and_comes_back": 24,
 }
 HEAD: Final = (
     "| fault | test | date | seed | kills | events | rows compared | differences | twice in the log / refused / "
