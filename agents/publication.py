@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
-import numpy as np
 
 from reco_stream.catalogue import Catalogue
 from reco_stream.domain.canary_ids import is_canary
@@ -19,7 +18,7 @@ from reco_stream.engine.published import unseal
 from reco_stream.engine.publisher import Measure
 from reco_stream.engine.read_model import Apply
 from reco_stream.engine.table import Table
-from tables.co_view import CO_VIEW
+from tables.co_view import CO_VIEW, PAIR, numbers_of
 from tables.item_model import ItemModel
 from tables.popularity import POPULARITY
 from tables.sessions import SESSIONS, Session
@@ -67,7 +66,7 @@ class Publication:
             return 0, _decode_head(row).weighted
         if key[:1] == CO_VIEW.prefix:
             head = _decode_pairs(row)
-            return hash(head.names), float(np.frombuffer(head.pairs, "<f8")[::3].sum())
+            return hash(head.names), sum(numbers_of(head.pairs)[::PAIR])
         return None
 
 

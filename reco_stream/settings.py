@@ -177,7 +177,7 @@ class Settings(CatalogueSettings):
         default=60, ge=0, le=3600, description="Time between two measurements of freshness by this worker; 0: none."
     )
     standbys: int = Field(default=0, ge=0, le=8, description="Other workers that keep a warm copy of each partition.")
-    batch_max_events: int = Field(default=1000, ge=1, le=100_000, description="Largest micro-batch, in events.")
+    batch_max_events: int = Field(default=2000, ge=1, le=100_000, description="Largest micro-batch, in events.")
     batch_max_bytes: int = Field(
         default=4_194_304,
         ge=10_000,

@@ -27,7 +27,7 @@ from tables.sessions import Visit
 
 _SWAP: Final = sys.byteorder == "big"  # rows are little-endian on every machine
 _SEPARATOR: Final = "\0"  # ids hold no control characters
-_NUMBERS: Final = 3  # a pair: weight, sessions, last_ms
+PAIR: Final = 3  # numbers of a pair: weight, sessions, last_ms
 
 
 class CoViewRow(msgspec.Struct, gc=False):
@@ -81,12 +81,18 @@ def encode(row: CoViewRow) -> bytes:
 def decode(data: bytes) -> CoViewRow:
     """Return the row that `encode` made `data` of; msgspec.DecodeError or ValueError for other bytes."""
     wire = _decode_wire(data)
-    pairs = array("d", wire.pairs)
-    if _SWAP:
-        pairs.byteswap()
+    pairs = numbers_of(wire.pairs)
     names = wire.names.split(_SEPARATOR) if pairs else []
-    index = dict(zip(names, range(0, len(pairs), _NUMBERS), strict=True))
+    index = dict(zip(names, range(0, len(pairs), PAIR), strict=True))
     return CoViewRow(wire.landmark, wire.aged_day, wire.names, index, pairs)
+
+
+def numbers_of(packed: bytes) -> "array[float]":
+    """Return the numbers that `encode` packed."""
+    found = array("d", packed)
+    if _SWAP:
+        found.byteswap()
+    return found
 
 
 CO_VIEW: Table[CoViewRow] = Table(name="co_view", prefix=b"c", encode=encode, decode=decode)
@@ -125,11 +131,11 @@ def age(row: CoViewRow, landmark: int, day: int, window_ms: int) -> None:
     """Bring the weights to `landmark` and drop the pairs last seen more than the window before stream day `day`."""
     pairs = row.pairs
     if landmark != row.landmark:
-        pairs[0::_NUMBERS] = array("d", [moved(weight, row.landmark, landmark) for weight in pairs[0::_NUMBERS]])
+        pairs[0::PAIR] = array("d", [moved(weight, row.landmark, landmark) for weight in pairs[0::PAIR]])
         row.landmark = landmark
     row.aged_day = day
     from_ms = day * DAY_MS - window_ms
-    newest = pairs[2::_NUMBERS]
+    newest = pairs[2::PAIR]
     if newest and min(newest) < from_ms:
         _keep(row, [at for at, last_ms in enumerate(newest) if last_ms >= from_ms])
 
@@ -159,7 +165,7 @@ def add_pair(row: CoViewRow, other: str, weight: float, first: bool, time_ms: in
 
 def _cut(row: CoViewRow, limit: int) -> None:
     """Keeps the heaviest four fifths of `limit` and the newest of the rest; ties go to pairs known for longer."""
-    weights, newest = row.pairs[0::_NUMBERS], row.pairs[2::_NUMBERS]
+    weights, newest = row.pairs[0::PAIR], row.pairs[2::PAIR]
     by_weight = sorted(range(len(weights)), key=weights.__getitem__, reverse=True)
     sure = limit - limit // 5
     rest = sorted(by_weight[sure:], key=newest.__getitem__, reverse=True)
@@ -170,9 +176,9 @@ def _keep(row: CoViewRow, positions: list[int]) -> None:
     names = list(row.index)
     pairs = array("d")
     for at in positions:
-        pairs.extend(row.pairs[at * _NUMBERS : (at + 1) * _NUMBERS])
+        pairs.extend(row.pairs[at * PAIR : (at + 1) * PAIR])
     row.pairs = pairs
-    row.index = {names[at]: new * _NUMBERS for new, at in enumerate(positions)}
+    row.index = {names[at]: new * PAIR for new, at in enumerate(positions)}
     row.names = _SEPARATOR.join(row.index)
 
 
@@ -182,11 +188,11 @@ def merge(rows_by_partition: Mapping[int, CoViewRow]) -> CoViewRow:
     if not rows:
         return new_row(0, 0)
     landmark = max(row.landmark for row in rows)
-    numbers = np.concatenate([np.frombuffer(row.pairs).reshape(-1, _NUMBERS) for row in rows])
+    numbers = np.concatenate([np.frombuffer(row.pairs).reshape(-1, PAIR) for row in rows])
     scales = np.repeat([moved(1.0, row.landmark, landmark) for row in rows], [len(row.index) for row in rows])
     positions: dict[str, int] = {}
     at = np.array([positions.setdefault(other, len(positions)) for row in rows for other in row.index])
-    merged = np.zeros((len(positions), _NUMBERS))
+    merged = np.zeros((len(positions), PAIR))
     merged[:, 0] = np.bincount(at, numbers[:, 0] * scales)
     merged[:, 1] = np.bincount(at, numbers[:, 1])
     np.maximum.at(merged[:, 2], at, numbers[:, 2])
@@ -194,7 +200,7 @@ def merge(rows_by_partition: Mapping[int, CoViewRow]) -> CoViewRow:
         landmark,
         max(row.aged_day for row in rows),
         _SEPARATOR.join(positions),
-        {other: position * _NUMBERS for other, position in positions.items()},
+        {other: position * PAIR for other, position in positions.items()},
         array("d", merged.tobytes()),
     )
 

@@ -27,6 +27,7 @@ from reco_stream.engine.config import EngineConfig
 from reco_stream.engine.crash import crash_point
 from reco_stream.engine.errors import Fenced, FingerprintMismatch, LogTruncated
 from reco_stream.engine.marker import FENCE_KEY, RULES_KEY, Fence, Marker, encode_fence
+from reco_stream.engine.pace import Pace
 from reco_stream.engine.publisher import Publisher, PublishesRows
 from reco_stream.engine.recovery import keys_since, restore, why_useless
 from reco_stream.engine.rows import RowCache
@@ -105,6 +106,7 @@ class Partition:
         self.on_the_way = 0
         self._checkpointer: Checkpointer | None = None
         self.publisher: Publisher | None = None
+        self._pace = Pace(config.publish_interval_s)
 
     # -- assignment --------------------------------------------------------------------------------------------------
 
@@ -295,6 +297,7 @@ class Partition:
         publisher, first_offset = self._note_floor()
         publisher.changed(await self._running().apply(records), first_offset)
         self._mid_batch = False
+        self._pace.applied(records[-1].timestamp)
         self._observer.on_checkpoint(self.number, self.store.marker(), len(records), time.perf_counter() - began)
 
     async def _check_gap(self, offset: int) -> None:
@@ -319,10 +322,14 @@ class Partition:
         return publisher, next_offset
 
     async def publish_forever(self) -> None:
-        """Publishes changed rows each interval while the partition runs; runs until cancelled."""
+        """Publishes changed rows each interval while the partition runs, less often while it catches up; runs until
+        cancelled."""
         while True:
             await asyncio.sleep(self._config.publish_interval_s)
-            if self.phase is Phase.RUNNING and self.publisher is not None:
+            if self.phase is not Phase.RUNNING or self.publisher is None:
+                continue
+            idle = self._idle.is_set() and not self.on_the_way
+            if self._pace.is_due(self.publisher.pending, idle):
                 await self.publisher.flush()
 
     async def _send_rejections(self, rejections: Sequence[Rejection]) -> None:

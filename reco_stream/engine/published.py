@@ -7,13 +7,12 @@ replays and a late zombie change nothing.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _HEADER = struct.Struct(">QqQ")
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """version: of the claim; applied: source offset; stream_time_ms: of the partition when the value was read."""
 
     version: int
@@ -22,9 +21,9 @@ class Stamp:
 
 
 def seal(stamp: Stamp, value: bytes) -> bytes:
-    return _HEADER.pack(stamp.version, stamp.applied, stamp.stream_time_ms) + value
+    return _HEADER.pack(*stamp) + value
 
 
 def unseal(sealed: bytes) -> tuple[Stamp, bytes]:
     """Raises struct.error when `sealed` is shorter than a stamp."""
-    return Stamp(*_HEADER.unpack_from(sealed)), sealed[_HEADER.size :]
+    return Stamp._make(_HEADER.unpack_from(sealed)), sealed[_HEADER.size :]

@@ -76,6 +76,11 @@ class Publisher:
     def __len__(self) -> int:
         return len(self._pending.keys() | self._waiting.keys())
 
+    @property
+    def pending(self) -> int:
+        """Rows that changed since the last flush."""
+        return len(self._pending)
+
     def changed(self, keys: Iterable[bytes], first_offset: int) -> None:
         """Notes that `keys` changed at or after changelog offset `first_offset`."""
         prefixes = self._rows.prefixes

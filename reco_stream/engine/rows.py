@@ -105,12 +105,12 @@ class RowCache:
 
     def put(self, table: Table[R], key: str, row: R) -> None:
         space = self._spaces.get(table) or self._space(table)
-        dirty = space.dirty
-        if dirty.get(key, _MISSING) is row:
-            return  # changed in place again
-        dirty[key] = row
+        space.dirty[key] = row
         young = space.young
-        if key not in young and space.old:
+        known = young.get(key, _MISSING)
+        if known is row and row is not None:
+            return  # changed in place, nine times of ten
+        if known is _MISSING and space.old:
             space.old.pop(key, None)  # not read before: an older copy would come back after a discard
         young[key] = row
         if key < space.none_below:

@@ -107,6 +107,19 @@ def test_events_outside_the_sample_or_too_soon_ask_nothing() -> None:
     assert 0 < fold(hurried, 0).learners["unseen"].samples < 10
 
 
+def test_questions_wait_the_longer_the_longer_they_take() -> None:
+    """Each look at the clock takes 10 ms here, and so does each question: the next one has to wait for half a second."""
+    slow = learning(Clock(step_s=0.01))
+    fold(slow, 0)
+    asked = slow.partition(0)
+    rows = MemoryRows()
+    for event in visits():
+        asked.before(rows, event)
+        fold_event(rows, event, TableRules())
+    asked.applied()
+    assert not asked.changed
+
+
 def test_aborted_micro_batch_teaches_nothing() -> None:
     shared = learning()
     rows, one = MemoryRows(), shared.partition(0)
