@@ -145,6 +145,16 @@ content_indexed = Gauge("content_index_vectors", "Vectors in the index of conten
 content_age = Gauge("content_index_age_seconds", "Time since the index of content was built", registry=REGISTRY)
 content_recall = Gauge("content_index_recall", "recall@50 of the index against exact search", registry=REGISTRY)
 
+archived_records = Counter(
+    "archived_records_total", "Records that the archive has taken", ["sink", "partition"], registry=REGISTRY
+)
+archive_lag_records = Gauge(
+    "archive_lag_records", "Records on Kafka that the archive does not have", ["sink", "partition"], registry=REGISTRY
+)
+archive_lag = Gauge(
+    "archive_lag_seconds", "Age of the oldest of those that were read", ["sink", "partition"], registry=REGISTRY
+)
+
 _BY_PARTITION = (
     partition_applied_offset,
     partition_end_offset,

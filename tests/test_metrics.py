@@ -21,6 +21,15 @@ WANTED = {
     "batch_size_records": {"partition"},
     "rocksdb_size_bytes": {"partition"},
     "dead_letters_total": {"partition", "reason"},
+    "database_connections": {"state"},
+    "items_outbox_rows": set(),
+    "items_outbox_lag_seconds": set(),
+    "content_index_vectors": set(),
+    "content_index_age_seconds": set(),
+    "content_index_recall": set(),
+    "archived_records_total": {"sink", "partition"},
+    "archive_lag_records": {"sink", "partition"},
+    "archive_lag_seconds": {"sink", "partition"},
 }
 
 

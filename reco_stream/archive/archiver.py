@@ -14,6 +14,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
+from reco_stream import metrics
 from reco_stream.archive.record import Record, Sink, SinkDown
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ _DAY_MS: Final = 86_400_000
 
 
 class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """Runs until cancelled. `on_written(partition, records)` is told of every write."""
+    """Runs until cancelled; the metrics say how far it is behind."""
 
     def __init__(
         self,
@@ -35,16 +36,15 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         topic: str,
         sink: Sink,
         flush_s: float,
-        on_written: Callable[[int, int], None] = lambda partition, records: None,
     ) -> None:
         self._client = dict(client)
         self._group = group
         self._topic = topic
         self._sink = sink
         self._flush_s = flush_s
-        self._on_written = on_written
         self._held: dict[int, list[Record]] = {}
         self._since: dict[int, float] = {}
+        self._next: dict[int, int] = {}  # offset after the last record that the sink has
         self._consumer: Any = None
 
     async def run(self) -> None:
@@ -64,6 +64,7 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
                 for tp, records in fetched.items():
                     self._hold(tp.partition, records)
                 await self._flush(self._due())
+                self._measure()
         finally:
             await self._consumer.stop()
 
@@ -72,6 +73,9 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         for tp in revoked:
             self._held.pop(tp.partition, None)
             self._since.pop(tp.partition, None)
+            self._next.pop(tp.partition, None)
+            for metric in (metrics.archive_lag_records, metrics.archive_lag):
+                metric.remove_by_labels({"sink": self._sink.name, "partition": str(tp.partition)})
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Begin where the sink ends, whatever the group has committed."""
@@ -79,6 +83,7 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             position = await self._patiently(lambda tp=tp: self._sink.position(tp.topic, tp.partition))  # type: ignore[misc]
             if position is not None:
                 self._consumer.seek(tp, position)
+            self._next[tp.partition] = position or 0
 
     def _hold(self, partition: int, records: Iterable[Any]) -> None:
         held = self._held.setdefault(partition, [])
@@ -102,7 +107,8 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             if self._held.get(partition) is not held:  # revoked meanwhile; the write stands, and so does the position
                 continue
             del self._held[partition], self._since[partition]
-            self._on_written(partition, len(held))
+            metrics.archived_records.labels(self._sink.name, str(partition)).inc(len(held))
+            self._next[partition] = held[-1].offset + 1
             await self._commit(partition, held[-1].offset + 1)
 
     async def _commit(self, partition: int, offset: int) -> None:
@@ -112,10 +118,20 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
         except KafkaError as error:
             log.warning("the position of partition %d is not committed: %s", partition, error)
 
+    def _measure(self) -> None:
+        """Shows the lag as of the last fetch; while nothing is fetched, its age grows."""
+        for partition, next_offset in self._next.items():
+            labels = self._sink.name, str(partition)
+            held = self._held.get(partition)
+            end = self._consumer.highwater(TopicPartition(self._topic, partition)) or next_offset
+            metrics.archive_lag_records.labels(*labels).set(end - next_offset)
+            metrics.archive_lag.labels(*labels).set(max(0.0, time.time() - held[0].arrived_ms / 1000) if held else 0)
+
     async def _patiently(self, work: Callable[[], Any]) -> Any:
         while True:
             try:
                 return await work()
             except SinkDown as error:
                 log.warning("the %s takes nothing, trying again: %s", self._sink.name, error)
+                self._measure()
                 await asyncio.sleep(_RETRY_S)

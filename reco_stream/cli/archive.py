@@ -25,15 +25,26 @@ def register(app: typer.Typer) -> None:
 
 
 @archive_app.command()
-def run(to: To = None) -> None:
+def run(
+    to: To = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="Serve /metrics on this port of the loopback.")
+    ] = None,
+) -> None:
     """Copy events from Kafka until SIGTERM or Ctrl-C; any number of these share the partitions.
 
     Each record is kept once, whatever crashes. While the database is away, nothing is lost: the archiver waits.
 
-    Example: reco archive run --to parquet
+    Example: reco archive run --to parquet --metrics-port 9464
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     settings = _settings()
+    if metrics_port is not None:
+        from prometheus_client import start_http_server
+
+        from reco_stream.metrics import REGISTRY
+
+        start_http_server(metrics_port, "127.0.0.1", REGISTRY)
     with readable_errors(settings.broker):
         asyncio.run(_run(settings, to))
 

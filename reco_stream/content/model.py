@@ -339,7 +339,7 @@ class ContentModel:
         batch, space = list(islice(self._unsaved, BATCH)), self._spaces.aimed
         vectors: dict[str, Any] = {item: (space.mark_of(item), space.get(item)) for item in batch if item in space}
         known: Marked = {item: pair for item, pair in vectors.items() if pair[1] is not None}
-        if await self._archive.save_vectors(self._encoder, known):
+        if not known or await self._archive.save_vectors(self._encoder, known):
             self._retry_at = 0.0
             for item in batch:
                 del self._unsaved[item]

@@ -157,7 +157,7 @@ class Vectors:
         found: list[int] = []
         for segment in self._segments:
             # Masked places are among the nearest too: those of an item that was changed again and again.
-            near = segment.index.get_nns_by_vector(query, 2 * count, search_k(TREES))
+            near = segment.index.get_nns_by_vector(query, 2 * count, search_k(segment.size))
             found += [place for at in near if self._is_live(place := segment.first + at)][:count]
         return found
 

@@ -118,7 +118,7 @@ def archived(postgres: Postgres) -> tuple[int, int]:
 
 
 def test_database_is_killed_and_comes_back(make_cluster: MakeCluster, run: Run, postgres: Postgres) -> None:
-    cluster = make_cluster(RECO_DATABASE_URL=postgres.url, RECO_DATABASE_TIMEOUT="1s")
+    cluster = make_cluster(RECO_DATABASE_URL=postgres.url, RECO_DATABASE_TIMEOUT_S="1")
     worker = cluster.worker().start()
     worker.wait_ready()
     archive = archiver(cluster)
