@@ -10,8 +10,12 @@ import msgspec
 ItemId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
-class Item(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What is known of an item. Only the id is needed; unknown JSON fields are ignored, so that the form can grow."""
+class Item(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """What is known of an item. Only the id is needed; unknown JSON fields are ignored, so that the form can grow.
+
+    Without the garbage collector, which would look through all items of a large catalogue again and again: an item
+    refers to nothing that refers back.
+    """
 
     item_id: ItemId
     title: str | None = None

@@ -1,8 +1,9 @@
 """Which items pass a filter: sets that are made once and kept up to date with every change of the catalogue.
 
 A set answers in 0.1 us what an expression answers in 10, and it says when only few items pass at all, so that these can
-be ranked one by one instead of looking for them among the popular ones. A set of a big catalogue is made in slices
-between requests; until it is complete, items are tried one by one.
+be ranked one by one instead of looking for them among the popular ones. It begins with the items of the categories or
+tags that are wanted. A set of a big catalogue is made in slices between requests; until it is complete, items are tried
+one by one. An item that changed is tried again when its selection is asked for, or between requests.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ KEPT: Final = 64  # sets of filters asked for last
 AT_ONCE: Final = 2_000  # items that a request may try before its set is complete, 10 to 30 ms
 SLICE: Final = 200
 SMALL: Final = 2_000  # items that are ranked one by one
+MOST_CHANGED: Final = 50_000  # changed items; a filter that nobody asks for during so many is forgotten
 
 
 class Selection:
@@ -31,14 +33,15 @@ class Selection:
         self._passes = predicate(wanted)
         self._catalogue = catalogue
         self._left: Iterator[str] | None = iter(_starting_set(wanted, catalogue))
+        self._changed: set[str] = set()
         self._budget = AT_ONCE
         self.items: set[str] = set()
         self.exhausted = False
 
     @property
     def complete(self) -> bool:
-        """Whether every item was tried."""
-        return self._left is None
+        """Whether every item was tried as it is now."""
+        return self._left is None and not self._changed
 
     @property
     def pool(self) -> set[str] | None:
@@ -46,15 +49,16 @@ class Selection:
         return self.items if self.complete and len(self.items) <= SMALL else None
 
     def advance(self, count: int) -> None:
-        """Tries the next `count` items."""
-        if self._left is None:
+        """Tries the next `count` items, those that changed first."""
+        while self._changed and count:
+            self._try(self._changed.pop())
+            count -= 1
+        if self._left is None or not count:
             return
         tried = 0
         for item_id in islice(self._left, count):
             tried += 1
-            item = self._catalogue.get(item_id)
-            if item is not None and self._passes(item):
-                self.items.add(item_id)
+            self._try(item_id)
         if tried < count:
             self._left = None
 
@@ -62,10 +66,12 @@ class Selection:
         """Says that a new request begins."""
         self._budget = AT_ONCE
         self.exhausted = False
+        if self._changed:
+            self.advance(min(len(self._changed), AT_ONCE))
 
     def accepts(self, item_id: str) -> bool:
         """Return whether the item passes; items that are not in the catalogue do not."""
-        if self._left is None or item_id in self.items:
+        if item_id not in self._changed and (self._left is None or item_id in self.items):
             return item_id in self.items
         if self._budget == 0:
             self.exhausted = True
@@ -74,8 +80,13 @@ class Selection:
         item = self._catalogue.get(item_id)
         return item is not None and self._passes(item)
 
-    def changed(self, item_id: str, item: Item | None) -> None:
-        """Takes a change of the catalogue."""
+    def changed(self, item_id: str) -> bool:
+        """Takes note of a change of the catalogue; returns whether the selection is worth keeping."""
+        self._changed.add(item_id)
+        return len(self._changed) <= MOST_CHANGED
+
+    def _try(self, item_id: str) -> None:
+        item = self._catalogue.get(item_id)
         if item is not None and self._passes(item):
             self.items.add(item_id)
         else:
@@ -111,8 +122,9 @@ class Selections:
         return False
 
     def _changed(self, item_id: str, item: Item | None) -> None:
-        for selection in self._kept.values():
-            selection.changed(item_id, item)
+        stale = [wanted for wanted, selection in self._kept.items() if not selection.changed(item_id)]
+        for wanted in stale:
+            del self._kept[wanted]
 
 
 def predicate(wanted: Filter) -> Callable[[Item], bool]:
@@ -141,7 +153,7 @@ def predicate(wanted: Filter) -> Callable[[Item], bool]:
 
 
 def _starting_set(wanted: Filter, catalogue: Catalogue) -> list[str]:
-    """Returns the ids that may pass: those of the categories when there are any, else all."""
-    if wanted.categories:
-        return list(set().union(*map(catalogue.members, wanted.categories)))
-    return list(catalogue)
+    """Returns the ids that may pass: those of the categories or of the tags, whatever is less, else all."""
+    indexes = [(wanted.categories, catalogue.members), (wanted.tags, catalogue.tagged)]
+    found = [list(set[str]().union(*map(index, names))) for names, index in indexes if names]
+    return min(found, key=len) if found else list(catalogue)

@@ -28,6 +28,26 @@ def test_categories_ignore_letter_case() -> None:
     assert not catalogue.has_category("garden")
 
 
+def test_tags_are_found_without_letter_case_while_an_item_has_them() -> None:
+    catalogue = Catalogue()
+    for item_id, tags in (("a", ("New", "rare")), ("b", ("new",))):
+        catalogue.update(item_id, encode_item(Item(item_id=item_id, tags=tags))[1])
+    assert (catalogue.tagged("NEW"), catalogue.tagged("rare")) == ({"a", "b"}, {"a"})
+    catalogue.update("a", encode_item(Item(item_id="a", tags=("new",)))[1])
+    catalogue.update("b", None)
+    assert (catalogue.tagged("new"), catalogue.tagged("rare")) == ({"a"}, set())
+
+
+def test_items_that_say_the_same_share_it() -> None:
+    catalogue = Catalogue()
+    for item_id in "ab":
+        item = Item(item_id=item_id, categories=("light",), tags=("t",), currency="EUR")
+        catalogue.update(item_id, encode_item(item)[1])
+        assert catalogue[item_id] == item
+    for field in ("categories", "tags", "currency", "properties"):
+        assert getattr(catalogue["a"], field) is getattr(catalogue["b"], field)
+
+
 def test_the_newest_record_wins_and_null_forgets() -> None:
     catalogue = Catalogue()
     catalogue.update("a1", encode_item(LAMP)[1])
@@ -96,3 +116,15 @@ def test_hidden_and_deleted_items_are_withheld_until_they_come_back() -> None:
     catalogue.update("a", encode_item(Item(item_id="a"))[1])
     assert catalogue.withheld == {"b"}
     assert heard[-2:] == [("b", None), ("a", Item(item_id="a"))]
+
+
+def test_pages_after_deletions_and_returns_hold_every_item_once() -> None:
+    catalogue = Catalogue()
+    for turn in range(3):
+        for number in range(20):
+            item_id = f"i{number:02}"
+            catalogue.update(item_id, encode_item(Item(item_id=item_id))[1])
+            if number % 3 == turn:
+                catalogue.update(item_id, None)
+        assert [item.item_id for item in catalogue.page("", None, 100)] == sorted(catalogue)
+    assert [item.item_id for item in catalogue.page("i04", None, 3)] == ["i06", "i07", "i09"]

@@ -72,6 +72,53 @@ def test_a_big_catalogue_is_tried_in_slices_and_answers_meanwhile() -> None:
     assert selection.pool is None
 
 
+def filled(count: int) -> Catalogue:
+    catalogue = Catalogue()
+    for number in range(count):
+        tags = ("rare",) if number % 1_000 == 999 else ()
+        item = Item(item_id=f"i{number}", tags=tags, categories=(f"c{number % 10}",), price=float(number))
+        catalogue.update(item.item_id, encode_item(item)[1])
+    return catalogue
+
+
+def test_wanted_tags_and_categories_are_found_at_once_in_a_big_catalogue() -> None:
+    catalogue = filled(4 * AT_ONCE)
+    selections = Selections(catalogue)
+    for wanted, found in (
+        (Filter(tags=("Rare",)), 8),
+        (Filter(tags=("rare",), categories=("c9",)), 8),
+        (Filter(tags=("rare",), categories=("c1",)), 0),
+        (Filter(categories=("c1",)), 800),
+        (Filter(tags=("none",)), 0),
+    ):
+        selection = selections.get(wanted)
+        assert (selection.complete, len(selection.items)) == (True, found)
+
+
+def test_a_changed_item_is_tried_again_before_the_next_answer() -> None:
+    catalogue = filled(10)
+    selections = Selections(catalogue)
+    cheap = selections.get(Filter(price_max=4))
+    assert cheap.items == {"i0", "i1", "i2", "i3", "i4"}
+    catalogue.update("i0", encode_item(Item(item_id="i0", price=9.0))[1])
+    catalogue.update("i9", encode_item(Item(item_id="i9", price=1.0))[1])
+    assert not cheap.complete
+    assert (cheap.accepts("i0"), cheap.accepts("i9"), cheap.accepts("i1"), cheap.accepts("i8")) == (0, 1, 1, 0)
+    assert selections.get(Filter(price_max=4)).items == {"i1", "i2", "i3", "i4", "i9"}
+
+
+def test_a_filter_that_nobody_asks_for_is_forgotten_during_many_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reco_stream.catalogue.selection.MOST_CHANGED", 5)
+    catalogue = filled(10)
+    selections = Selections(catalogue)
+    first = selections.get(Filter(price_max=4))
+    for number in range(10):
+        catalogue.update(f"i{number}", encode_item(Item(item_id=f"i{number}", price=1.0))[1])
+    again = selections.get(Filter(price_max=4))
+    assert again is not first
+    assert len(again.items) == 10
+
+
 def test_a_bad_expression_is_refused() -> None:
     with pytest.raises(BadExpression):
         Selections(Catalogue()).get(Filter(where="nonsense"))
