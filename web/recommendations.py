@@ -17,7 +17,7 @@ from web.next_token import read_token
 from web.params import COUNT, EXCLUDE_SEEN, EXPLAIN, RANKER, USER_ID, IntParam, K, check_id, is_id, shown
 from web.recommend_service import Recommender, Wish
 from web.routing import ask_owner, require_read_models
-from web.rules import RULE_PARAMS, Asked, read_asked
+from web.rules import RULE_PARAMS, Asked, prepare, read_asked
 from web.schemas import ErrorBody, Recommendations, SessionQuestion
 from web.view import JsonView, Operation
 
@@ -52,6 +52,7 @@ class UserView(JsonView):
         partition = state.partition_of(user)
         if state.is_running(partition):
             require_read_models(self.services)
+            await prepare(self.services, wish.asked)
             if wish.after is not None:
                 await wait_applied(self.services, partition, wish.after)
             if state.is_running(partition):
@@ -134,6 +135,7 @@ class RecommendationsForSession(JsonView):
         items = [str(item) for item in question.items]
         asked = Asked(question.scenario, question.rules, read_token(question.next))
         wish = Wish(question.count, question.exclude_seen, question.explain, question.ranker, asked)
+        await prepare(self.services, asked)
         response = json_response(self._recommender.for_items(items, wish))
         metrics.recommendation_answered("session", "read_model", time.perf_counter() - started)
         return response

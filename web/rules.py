@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,7 +12,7 @@ from reco_stream.catalogue.expression import BadExpression
 from reco_stream.catalogue.item import Item, moment_ms
 from reco_stream.catalogue.local import folded
 from reco_stream.catalogue.scenarios import check_rules
-from reco_stream.catalogue.selection import Selection
+from reco_stream.catalogue.selection import SLICE, Selection
 from reco_stream.domain.ranker import Query, Ranker, Ranking, Reason, Scored
 from reco_stream.domain.rerank import DAY_MS, Facts, pinned_first, rerank
 from reco_stream.domain.rules import NO_FILTER, NO_RULES, Filter, Rules
@@ -43,6 +45,7 @@ RULE_PARAMS = (
 )
 
 MORE: Final = 5  # times as many candidates as are shown, when rules reorder them
+PREPARE_S: Final = 0.1  # 100,000 items by price, 20,000 by an expression; whoever forwards waits for 0.25 s
 PARTLY: Final = "the filter is new and the catalogue big: items that were not tried yet are left out; ask again"
 
 
@@ -90,6 +93,20 @@ def rules_of(services: Services, asked: Asked) -> Rules:
     except ValueError as error:
         raise ApiError(400, "bad_rules", str(error), str(error).partition(":")[0].partition(" ")[0]) from None
     return rules
+
+
+async def prepare(services: Services, asked: Asked) -> None:
+    """Returns when it is known which items pass the filter, or after 0.1 s; other requests are answered meanwhile.
+
+    Only a filter that was not asked for lately takes any time, on a large catalogue. Raises `ApiError` like `rules_of`.
+    """
+    selection = selection_of(services, rules_of(services, asked).filter)
+    if selection is None:
+        return
+    until = time.monotonic() + PREPARE_S
+    while not selection.complete and time.monotonic() < until:
+        selection.advance(SLICE)
+        await asyncio.sleep(0)
 
 
 def rank(

@@ -9,9 +9,12 @@ import pytest
 
 from reco_stream.catalogue import Item, encode_item
 from reco_stream.catalogue.scenarios import Scenarios
+from web.rules import PARTLY
 
 if TYPE_CHECKING:
     from tests.web.conftest import Start, Worker
+
+SESSION = {"items": ["i1"], "rules": {"where": "price < 1.5"}}
 
 
 def fill(worker: Worker, count: int = 1_000) -> None:
@@ -61,6 +64,22 @@ async def test_a_selective_filter_still_fills_the_list(
         assert sorted(found) == sorted(expected)
     else:
         assert all(int(item[1:]) % 2 and int(item[1:]) % 3 for item in found)
+
+
+async def test_the_first_answer_to_a_new_filter_looks_at_the_whole_catalogue(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.rules.PREPARE_S", 30.0)
+    fill(worker, 12_000)
+    answer = await ask(worker, count=10, where='price < 2.0 && "rare" in tags')
+    assert len(ids(answer)) == 10
+    assert all(item.endswith("999") for item in ids(answer))
+    assert PARTLY not in answer["notes"]
+    monkeypatch.setattr("web.rules.PREPARE_S", 0.0)  # no time: it says that it is a part
+    answer = await ask(worker, count=10, where='"rare" in tags && price < 2.0')
+    assert PARTLY in answer["notes"]
+    answer = await (await worker.client.post("/recommendations/session", json=SESSION)).json()
+    assert PARTLY in answer["notes"]
 
 
 async def test_items_that_nobody_touched_fill_a_filtered_list(worker: Worker) -> None:
