@@ -156,7 +156,7 @@ def _ranked(
     pinned = [item for item in rules.pinned if item not in hidden and mark(item) not in asked.shown]
     if pinned:
         items = pinned_first(items, pinned, query.count)
-    notes = (*found.notes, PARTLY) if selection is not None and selection.exhausted else found.notes
+    notes = (*found.notes, PARTLY) if selection is not None and not selection.complete else found.notes
     return Ranking(items, notes)
 
 

@@ -36,7 +36,6 @@ class Selection:
         self._changed: set[str] = set()
         self._budget = AT_ONCE
         self.items: set[str] = set()
-        self.exhausted = False
 
     @property
     def complete(self) -> bool:
@@ -65,7 +64,6 @@ class Selection:
     def renew(self) -> None:
         """Says that a new request begins."""
         self._budget = AT_ONCE
-        self.exhausted = False
         if self._changed:
             self.advance(min(len(self._changed), AT_ONCE))
 
@@ -74,7 +72,6 @@ class Selection:
         if item_id not in self._changed and (self._left is None or item_id in self.items):
             return item_id in self.items
         if self._budget == 0:
-            self.exhausted = True
             return False
         self._budget -= 1
         item = self._catalogue.get(item_id)

@@ -16,6 +16,7 @@ from tables.rules import TableRules
 
 PARTITIONS = 4
 NOW_MS = 1_700_000_000_000
+FIRST_MS = NOW_MS - 86_400_000
 
 
 @dataclass
@@ -76,6 +77,25 @@ def test_record_in_the_wrong_partition_names_the_right_one_and_the_cure() -> Non
     assert rejection.reason == "wrong_partition"
     assert f"belongs to partition {partition_of('u1', PARTITIONS)}" in rejection.detail
     assert "murmur2_random" in rejection.detail
+
+
+def test_sessions_that_leave_a_row_are_told_once_they_are_applied() -> None:
+    told: list[tuple[str, int]] = []
+    rows = MemoryRows()
+    one = EventProcessor(
+        *(partition_of("u1", PARTITIONS), PARTITIONS, Settings().event_rules(), TableRules(sessions_kept=2)),
+        on_ended=lambda user, session: told.append((user, session.opened_ms - FIRST_MS)),
+    )
+    for hour in range(4):
+        for second in range(2):
+            one.fold(rows, record(timestamp=FIRST_MS + hour * 3_600_000 + second * 1_000))
+    assert told == []
+    one.applied()
+    assert told == [("u1", 0), ("u1", 3_600_000)]
+    one.fold(rows, record(timestamp=FIRST_MS + 9 * 3_600_000))
+    one.aborted()
+    one.applied()
+    assert len(told) == 2
 
 
 def test_only_applied_events_are_counted() -> None:

@@ -12,6 +12,7 @@ from tables import ALL_TABLES
 from tables.fold import fold_event
 from tables.item_model import ItemModel
 from tables.rules import TableRules
+from tables.sessions import SESSIONS
 
 NOW_MS = 1_700_000_000_000
 ITEM_STATS, SESSIONS_TOPIC = "t.item-stats", "t.sessions"
@@ -83,6 +84,20 @@ def test_session_that_did_not_change_is_not_published_again() -> None:
     assert len(list(publication.expand(b"su1", first))) == 1
     assert [key for _, key, _ in publication.expand(b"su1", both)] == [b"u1\0%d\0" % (NOW_MS + hour_ms)]
     assert list(publication.expand(b"su1", both)) == []
+
+
+def test_session_that_left_its_row_unpublished_is_published_with_it() -> None:
+    hour_ms = 3_600_000
+    publication = Publication(ITEM_STATS, SESSIONS_TOPIC)
+    rows = folded(*(("u1", "a", NOW_MS + hour * hour_ms) for hour in range(3)))
+    row = rows.get(SESSIONS, "u1")
+    assert row is not None
+    gone = row.sessions.pop(0)
+    publication.ended("u1", gone)
+    found = [key for _, key, _ in publication.expand(b"su1", rows.snapshot()[b"su1"])]
+    assert found == [b"u1\0%d\0" % (NOW_MS + hour * hour_ms) for hour in range(3)]
+    publication.ended("u1", gone)  # it is published already
+    assert list(publication.expand(b"su1", rows.snapshot()[b"su1"])) == []
 
 
 def test_forgotten_user_publishes_nothing() -> None:

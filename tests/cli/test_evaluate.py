@@ -1,10 +1,12 @@
 import json
+import uuid
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from reco_stream.cli import build
+from reco_stream.kafka_server import KafkaServer
 from tests.evaluation.logs import chained_log
 
 RUN = CliRunner()
@@ -37,6 +39,33 @@ def test_without_a_split_it_is_prequential(log: Path, tmp_path: Path) -> None:
     assert values["test_events"] == values["events"]
 
 
+@pytest.mark.kafka
+def test_without_a_file_it_reads_the_events_topic(
+    kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch, log: Path, tmp_path: Path
+) -> None:
+    app = f"evaluate-{uuid.uuid4().hex[:8]}"
+    for name, value in {"RECO_BROKER": kafka.bootstrap, "RECO_APP": app, "RECO_PARTITIONS": "2"}.items():
+        monkeypatch.setenv(name, value)
+    assert RUN.invoke(build(), ["topics", "create"]).exit_code == 0
+    assert RUN.invoke(build(), ["replay", str(log)]).exit_code == 0
+    figures = {name: tmp_path / f"{name}.json" for name in ("topic", "file")}
+    options = ["--systems", "popularity,reco", "--json"]
+    result = RUN.invoke(build(), ["evaluate", *options, str(figures["topic"])])
+    assert result.exit_code == 0, result.output
+    assert f"{app}.events: " in result.output
+    assert RUN.invoke(build(), ["evaluate", str(log), *options, str(figures["file"])]).exit_code == 0
+    topic, file = (json.loads(path.read_text())["systems"] for path in figures.values())
+    assert [system["figures"]["hr"] for system in topic] == [system["figures"]["hr"] for system in file]
+    nothing = RUN.invoke(build(), ["evaluate", "--from", "2100-01-01"])
+    assert (nothing.exit_code, "has no event in that range" in nothing.output) == (65, True)
+
+
+def test_pinned_weights_of_the_settings_are_in_force(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECO_FUSION_WEIGHTS", '{"unseen": {"rules": 2.5}}')
+    result = RUN.invoke(build(), ["evaluate", str(log), "--systems", "reco"])
+    assert "weights unseen: session_knn +0.00 sequence +0.00 rules +2.50" in result.output
+
+
 def test_tune_prints_the_search(log: Path) -> None:
     result = RUN.invoke(build(), ["evaluate", str(log), "--tune", "--split", "0.8", "--sample", "0.5"])
     assert result.exit_code == 0, result.output
@@ -50,9 +79,21 @@ def test_tune_prints_the_search(log: Path) -> None:
         (["--split", "never"], 65, "split is never"),
         (["--index", "shut"], 2, "shut"),
         (["--tune"], 65, "tuning needs a training part"),
+        (["--from", "7"], 2, "is for the events topic"),
     ],
 )
 def test_wrong_options_are_told(log: Path, options: list[str], code: int, words: str) -> None:
     result = RUN.invoke(build(), ["evaluate", str(log), *options])
     assert result.exit_code == code
     assert words in result.output
+
+
+def test_kafka_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECO_BROKER", "127.0.0.1:1")
+    result = RUN.invoke(build(), ["evaluate"])
+    assert (result.exit_code, "127.0.0.1:1 does not answer" in result.output) == (69, True)
+
+
+def test_a_bad_offset_is_told() -> None:
+    result = RUN.invoke(build(), ["evaluate", "--to", "soon"])
+    assert (result.exit_code, "--to is soon, wanted an offset" in result.output) == (65, True)

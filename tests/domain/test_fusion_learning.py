@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from reco_stream.domain.fusion import SOURCES, Slate, shares_of
+from reco_stream.domain.fusion import SOURCES, Slate
 from reco_stream.domain.fusion_learning import TAKE_OVER_SAMPLES, ScenarioLearner
 
 PRIOR = dict.fromkeys(SOURCES[:4], 0.5)
@@ -18,9 +18,9 @@ def slates(count: int, telling: int, seed: int = 1) -> list[tuple[Slate, int]]:
         scores[:4] = random.random((4, 12))
         target = int(random.integers(12))
         scores[telling, target] += 1.0
-        found.append(
-            (Slate(np.arange(12), scores, shares_of(scores), np.ones((2, 12)), np.zeros(12, np.int64)), target)
-        )
+        shares = scores / np.maximum(scores.max(axis=1, keepdims=True), 1e-300)
+        slate = Slate(np.arange(12), scores, shares, np.ones((2, 12)), np.zeros(12, np.int64))
+        found.append((slate, target))
     return found
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reco_stream.domain.retrievers.kernel import SESSION_KNN, KernelBank
-from reco_stream.domain.scoring import Scorer
+from reco_stream.domain.scoring import Scorer, fuse, merge
 from reco_stream.domain.session_index import SessionIndex
 from tests.domain.random_sessions import START_MS, index_of, random_sessions
 
@@ -98,3 +98,35 @@ def test_arrays_that_do_not_belong_together_are_refused() -> None:
         score(scorer(reach=1), index_of([("s", [("a", "view", START_MS)] * 3)]), [0], [np.array([0])], support)
     with pytest.raises(TypeError, match="takes 11 arguments"):
         scorer().score(1)  # type: ignore[call-arg, arg-type]
+
+
+def test_parts_that_do_not_fit_are_refused_and_leave_nothing_behind() -> None:
+    index = index_of(random_sessions(20, 5))
+    some = np.array([0, 1], np.int64)
+
+    def merged(parts: list[tuple[np.ndarray, np.ndarray, int]], banned: list[int]) -> list[int]:
+        found = merge(parts, banned, [], *index.item_figures(), NOW_MS, 200)
+        return [int(number) for number in np.frombuffer(found[0], np.int64)]
+
+    refused = [
+        ([(some, np.ones(3), 1)], [0], "a score an item"),
+        ([(some, np.ones(2), 1)], [10**6], "an item is not there"),
+        ([(some, np.ones(2), 1), (np.array([-1]), np.ones(1), 1)], [], "an item is not there"),
+        ([(some, np.ones(18), 9)], [], "a score an item"),
+    ]
+    for parts, banned, words in refused:
+        with pytest.raises(ValueError, match=words):
+            merged(parts, banned)
+        assert merged([(some, np.ones(2), 1)], []) == [0, 1]
+    with pytest.raises(TypeError, match="takes 9 arguments"):
+        merge([])  # type: ignore[call-arg]
+
+
+def test_weights_must_fit_the_slate() -> None:
+    shares, signals, rank = np.ones((6, 2)), np.ones((2, 2)), np.zeros(2, np.int64)
+    assert np.frombuffer(fuse(shares, signals, rank, np.ones(8), 0.001)).tolist() == [0.5, 0.5]
+    for weights in (np.ones(7), np.ones(9)):
+        with pytest.raises(ValueError, match="one weight a source"):
+            fuse(shares, signals, rank, weights, 0.001)
+    with pytest.raises(TypeError, match="takes 5 arguments"):
+        fuse(shares)  # type: ignore[call-arg]

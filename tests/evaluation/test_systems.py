@@ -1,6 +1,7 @@
 import pytest
 
 from reco_stream.domain.context import Context, Interaction
+from reco_stream.evaluation.log import Logged
 from reco_stream.evaluation.systems import DEFAULT_SYSTEMS, OURS, UnknownSystem, World
 from tests.evaluation.logs import chained_log
 
@@ -13,11 +14,11 @@ ALL = (
 @pytest.fixture(scope="module")
 def world() -> World:
     found = World(ALL)
-    sessions: dict[str, list[Interaction]] = {}
+    sessions: dict[str, list[Logged]] = {}
     for event in chained_log(200):
         session = sessions.setdefault(event.session, [])
-        session.append(Interaction(event.item, event.type, event.time_ms))
-        found.apply(event.session, session, len(session) - 1)
+        session.append(event)
+        found.apply(session, len(session) - 1)
     return found
 
 

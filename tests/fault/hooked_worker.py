@@ -13,6 +13,7 @@ a module before the worker starts.
     file_limit  {"bytes": n}                         from the first store on no file may grow beyond n bytes
     crash       {"after_s": s}                       Faust's commit task raises
     rebalances  {"kill_nth": n}                      says when it gives partitions back; kills itself the n-th time
+    no_fence    {}                                   a claim fences nobody: each is that of another producer
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import os
 import resource
 import signal
 import time
+import uuid
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -178,6 +180,22 @@ def rebalances(kill_nth: int = 0) -> None:
     Engine.revoke = dying  # type: ignore[method-assign]
 
 
+def no_fence() -> None:
+    from reco_stream.engine.changelog import BrokerLink
+    from reco_stream.engine.partition import Partition
+
+    claim = BrokerLink.claim
+
+    async def of_another(self: Any, transactional_id: str) -> Any:
+        return await claim(self, f"{transactional_id}-{uuid.uuid4().hex}")
+
+    async def trusting(self: Any, claim: Any, fence: Any, fence_at: int) -> int:
+        return fence_at
+
+    BrokerLink.claim = of_another  # type: ignore[method-assign]
+    Partition._fence_forgotten = trusting  # type: ignore[method-assign]
+
+
 HOOKS: dict[str, Callable[..., None]] = {
     "freeze": freeze,
     "raise": raise_on,
@@ -188,6 +206,7 @@ HOOKS: dict[str, Callable[..., None]] = {
     "file_limit": file_limit,
     "crash": crash,
     "rebalances": rebalances,
+    "no_fence": no_fence,
 }
 
 

@@ -21,6 +21,7 @@ FAULTS: Final = {
     "killed_in_the_middle_of_a_rebalance": 4,
     "rolling_restart": 5,
     "zombie": 6,
+    "zombie_that_nobody_fences_is_found": 6,
     "broker_away": 7,
     "leaders_are_killed": 7,
     "cut_off": 8,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reco_stream.engine.errors import EXIT_FENCED
+from reco_stream.engine.errors import EXIT_FAILED, EXIT_FENCED
 from tests.fault.clients import Witness
 from tests.fault.cluster import SESSION_TIMEOUT_S, Trickle
 from tests.fault.conftest import MakeCluster
@@ -21,6 +21,27 @@ def frozen(worker: Worker) -> bool:
     """True when the process is stopped by a signal."""
     state = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()[0]
     return state == "T"
+
+
+@pytest.mark.tier2
+def test_zombie_that_nobody_fences_is_found(make_cluster: MakeCluster, run: Run) -> None:
+    """The verdict can fail: without the fence, the late write of a zombie is a difference."""
+    cluster = make_cluster(partitions=1)
+    zombie, heir = cluster.worker("zombie"), cluster.worker("heir")
+    cluster.produce(1_500)
+    zombie.start(hooks={"freeze": {"at": "checkpoint.folded", "nth": 6}, "no_fence": {}})
+    wait_until(lambda: frozen(zombie), lambda: f"the worker is frozen\n{zombie.log_tail()}")
+    heir.start(hooks={"no_fence": {}}).wait_ready()
+    cluster.drain()
+    assert heir.stop() == 0
+    zombie.signal(signal.SIGCONT)
+    assert zombie.wait_for_exit() == EXIT_FAILED, zombie.log_tail()
+    assert "somebody else writes this changelog" in zombie.log()
+    with pytest.raises(AssertionError, match="written by an older owner"):
+        cluster.assert_no_foreign_record()
+    with pytest.raises(AssertionError, match="differences"):
+        cluster.verify(published=False)
+    run.note("both workers without a fence: the verdict says that rows differ, and who wrote behind the fence")
 
 
 @pytest.mark.parametrize("at", ["idle", "checkpoint.folded", "checkpoint.sent"])
