@@ -17,7 +17,9 @@ SOURCE = "reco_stream/domain/scoring.cpp"
 
 def compile_in_place() -> str:
     """Returns the path of the compiled module. Raises CompileError when there is no compiler or it refuses."""
-    extension = Extension(MODULE, [SOURCE], language="c++", extra_compile_args=["-O3", "-std=c++17"])
+    headers = [str(path) for path in Path(SOURCE).parent.glob("*.hpp")]
+    options = ["-O3", "-std=c++17"]
+    extension = Extension(MODULE, [SOURCE], language="c++", extra_compile_args=options, depends=headers)
     distribution = Distribution({"name": MODULE, "ext_modules": [extension], "packages": ["reco_stream"]})
     command = distribution.get_command_obj("build_ext")
     command.inplace = True

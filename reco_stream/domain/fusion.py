@@ -19,10 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from reco_stream.domain.neighbourhood import Floats, Ints
+from reco_stream.domain.scoring import fuse, merge
+from reco_stream.domain.session_index import SessionIndex
 
 SOURCES = ("session_knn", "sequence", "rules", "co_view", "transitive", "history")
 SIGNALS = ("support", "freshness")
@@ -59,18 +62,32 @@ class Slate:
         return len(self.numbers)
 
 
-def shares_of(scores: Floats) -> Floats:
-    """Return each row divided by its highest value; a row of zeros stays."""
-    shares: Floats = scores / np.maximum(scores.max(axis=1, keepdims=True, initial=0.0), 1e-300)
-    return shares
+def slate_of(
+    index: SessionIndex,
+    parts: list[tuple[Ints, Floats, int]],
+    exclude: Iterable[str],
+    seen: list[int],
+    now_ms: int,
+) -> Slate:
+    """Return one slate of the candidates of all sources without excluded items; `parts` are (numbers, scores, rows).
 
-
-def strongest_candidates(shares: Floats, count: int = KEPT) -> Ints | None:
-    """Return ascending positions of the `count` candidates with the highest sum of shares; None when all fit."""
-    if shares.shape[1] <= count:
-        return None
-    size = shares.shape[1]
-    return np.sort(np.argpartition(shares.sum(axis=0), size - count)[size - count :])
+    Of more than `KEPT` candidates those with the highest sum of shares stay.
+    """
+    found = merge(
+        parts,
+        index.numbers(exclude),
+        seen,
+        *index.item_figures(),
+        now_ms,
+        KEPT,
+    )
+    numbers, rank = np.frombuffer(found[0], np.int64), np.frombuffer(found[4], np.int64)
+    heights = (len(SOURCES), len(SOURCES), len(SIGNALS))
+    scores, shares, signals = (
+        np.frombuffer(rows, np.float64).reshape(height, len(numbers))
+        for rows, height in zip(found[1:4], heights, strict=True)
+    )
+    return Slate(numbers, scores, shares, signals, rank)
 
 
 def features(slate: Slate, scenario: str) -> Floats:
@@ -86,8 +103,12 @@ def probabilities(rows: Floats, weights: Floats) -> Floats:
     """Return P(next = x) for each column of the features."""
     logits = weights @ rows
     exponentials: Floats = np.exp(logits - logits.max(initial=-np.inf))
-    chances: Floats = exponentials / exponentials.sum()
-    return chances
+    return cast(Floats, exponentials / exponentials.sum())
+
+
+def chances(slate: Slate, weights: Floats) -> Floats:
+    """Return `probabilities` of a slate that is not empty; `weights` of either scenario."""
+    return np.frombuffer(fuse(slate.shares, slate.signals, slate.rank, weights, FLOOR), np.float64)
 
 
 def ranks(scores: Floats) -> Ints:

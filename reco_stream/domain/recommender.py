@@ -15,20 +15,17 @@ import numpy as np
 
 from reco_stream.domain.context import Context
 from reco_stream.domain.fusion import (
-    KEPT,
     SCENARIOS,
     SOURCES,
     Slate,
-    features,
-    probabilities,
+    chances,
     ranks,
     reciprocal_rank_scores,
-    shares_of,
-    strongest_candidates,
+    slate_of,
     weights_of,
 )
 from reco_stream.domain.fusion_learning import ScenarioLearner
-from reco_stream.domain.neighbourhood import Floats, Ints, Workspace
+from reco_stream.domain.neighbourhood import Floats, Ints
 from reco_stream.domain.reasons import THEN_SHARE, SessionReason
 from reco_stream.domain.retrievers.history import History
 from reco_stream.domain.retrievers.kernel import CO_VIEW, RULES, SEQUENCE, SESSION_KNN, KernelBank
@@ -94,7 +91,6 @@ class Recommender:
         self.index = index if index is not None else SessionIndex()
         self.trending = Trending(self.index)
         self.history = History()
-        self.workspace = Workspace(self.index)
         self._bank = KernelBank(self.index, _KERNELS, LAST_N)
         self._transitive = Transitive(self.index)
         self._method = method
@@ -175,70 +171,22 @@ class Recommender:
         weights = self._pinned.get(scenario)
         if weights is None:
             weights = self.learners[scenario].weights()
-        return probabilities(features(slate, scenario), weights)
+        return chances(slate, weights)
 
     def _slate(self, context: Context, exclude: Set[str]) -> Slate:
         """Score every source for the context; everything but the weights."""
         index = self.index
         seen = index.numbers(context.newest(len(context.recent) or 1))
-        past = self.history.scores(context) if context.history else {}
-        known = [(index.number_of[item], score) for item, score in past.items() if item in index.number_of]
-        lists = [(np.array([n for n, _ in known], np.int64), np.array([score for _, score in known]))]
+        known = index.number_of
+        past = {item: score for item, score in self.history.scores(context).items() if item in known}
         numbers, votes = self._bank.score(seen[:LAST_N], context.now_ms, self._limit, self._k)
-        lists.insert(0, self._transitive.hop(seen[:LAST_N], context.now_ms, numbers, votes[0]))
-        return self._merged(numbers, votes, lists, seen, exclude, context)
-
-    def _merged(
-        self,
-        first: Ints,
-        votes: Floats,
-        lists: list[tuple[Ints, Floats]],
-        seen: list[int],
-        exclude: Set[str],
-        context: Context,
-    ) -> Slate:
-        """Return one slate of the kernels' candidates and those of the other sources, without excluded items."""
-        self.workspace.fit()
-        mark = self.workspace.rank_of
-        numbers, scores = self._united(first, votes, lists)
-        banned = self.index.numbers(exclude)
-        if banned:
-            mark[banned] = 1
-            allowed = np.flatnonzero(mark[numbers] == 0)
-            mark[banned] = 0
-            numbers, scores = numbers[allowed], scores.take(allowed, axis=1)
-        shares = shares_of(scores)
-        kept = strongest_candidates(shares, KEPT)
-        if kept is not None:
-            numbers, scores, shares = numbers[kept], scores.take(kept, axis=1), shares.take(kept, axis=1)
-        mark[seen] = np.arange(1, len(seen) + 1)
-        rank = mark[numbers].astype(np.int64)
-        mark[seen] = 0
-        return Slate(numbers, scores, shares, self._signals(numbers, context.now_ms), rank)
-
-    def _united(self, first: Ints, votes: Floats, lists: list[tuple[Ints, Floats]]) -> tuple[Ints, Floats]:
-        """Return the items of all sources, each once, and their scores, one row a source."""
-        numbers = first
-        tag = self.workspace.by_number
-        if any(len(found) for found, _ in lists):
-            numbers = np.concatenate([first, *(found for found, _ in lists)])
-            places = np.arange(len(numbers))
-            tag[numbers[::-1]] = places[::-1]  # the first occurrence stays
-            numbers = numbers[tag[numbers] == places]
-            tag[numbers] = np.arange(len(numbers))
-        scores = np.zeros((len(SOURCES), len(numbers)))
-        scores[: len(votes), : len(first)] = votes
-        for row, (found, values) in enumerate(lists, start=len(SOURCES) - len(lists)):
-            if len(found):
-                scores[row, tag[found]] = values
-        return numbers, scores
-
-    def _signals(self, numbers: Ints, now_ms: int) -> Floats:
-        """Return support and freshness of candidates, each in (0, 1]."""
-        index = self.index
-        support = index.support_of(numbers)
-        hours = np.maximum(now_ms - index.item_last_ms[numbers], 0) / 3.6e6
-        return np.stack([support / support.max(initial=1.0), 1.0 / (1.0 + hours)])
+        further, reached = self._transitive.hop(seen[:LAST_N], context.now_ms, numbers, votes[0])
+        parts = [
+            (numbers, votes, len(_KERNELS)),
+            (further, reached, 1),
+            (np.array([known[item] for item in past], np.int64), np.array(list(past.values()), np.float64), 1),
+        ]
+        return slate_of(index, parts, exclude, seen, context.now_ms)
 
     def _explained(
         self, slate: Slate, order: Ints, scores: Floats, context: Context, explain: bool

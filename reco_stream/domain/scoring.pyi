@@ -8,6 +8,27 @@ import numpy.typing as npt
 _Floats = npt.NDArray[np.float64]
 _Ints = npt.NDArray[np.int64]
 
+def merge(
+    parts: list[tuple[_Ints, _Floats, int]],
+    banned: list[int],
+    seen: list[int],
+    support: _Ints,
+    most_support: int,
+    last_ms: _Ints,
+    numbers: int,
+    now_ms: int,
+    kept: int,
+    /,
+) -> tuple[bytearray, bytearray, bytearray, bytearray, bytearray]:
+    """Return the numbers, scores, shares, signals and ranks of a `fusion.Slate`; row by row, int64 and double.
+
+    A part is (item numbers, scores, rows of scores). An item keeps the place of its first occurrence; those of `banned`
+    are left out; the `kept` items of the highest sum of shares stay, the later place among equals. Raises ValueError.
+    """
+
+def fuse(shares: _Floats, signals: _Floats, rank: _Ints, weights: _Floats, floor: float, /) -> bytearray:
+    """Return `probabilities(features(slate), weights)` of `fusion`, as doubles. Raises ValueError."""
+
 class Scorer:
     """Kernels by their tables, and the sessions that the last `score` chose."""
 

@@ -1,4 +1,4 @@
-"""Storage of many short sequences in flat arrays: appends in place, blocks of freed sequences used again."""
+"""Storage of sessions in flat arrays: their events in blocks that are used again, and four figures of each."""
 
 from __future__ import annotations
 
@@ -60,3 +60,20 @@ class SessionArena:
     @property
     def nbytes(self) -> int:
         return self.items.nbytes + self.times.nbytes
+
+
+class SlotFigures:
+    """Figures by slot, those of one session side by side: a query reads hundreds of sessions from all over memory.
+
+    `order` is last_ms and a hash of the key in one sortable number.
+    """
+
+    def __init__(self) -> None:
+        self._set(np.zeros((1024, 4), np.int64))
+
+    def _set(self, table: npt.NDArray[np.int64]) -> None:
+        self.table = table
+        self.offset, self.length, self.order, self.last_ms = table.T
+
+    def grow(self) -> None:
+        self._set(np.concatenate([self.table, np.zeros_like(self.table)]))

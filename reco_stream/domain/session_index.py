@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from reco_stream.domain.session_arena import SessionArena
+from reco_stream.domain.session_arena import SessionArena, SlotFigures
 
 Slots = npt.NDArray[np.int64]
 
@@ -43,23 +43,6 @@ class Change(NamedTuple):
 
     added: list[tuple[int, int]]
     removed: list[tuple[int, int]]
-
-
-class _Grown:
-    """Figures by slot, those of one session side by side: a query reads hundreds of sessions from all over memory.
-
-    `order` is last_ms and a hash of the key in one sortable number.
-    """
-
-    def __init__(self) -> None:
-        self._set(np.zeros((1024, 4), np.int64))
-
-    def _set(self, table: Slots) -> None:
-        self.table = table
-        self.offset, self.length, self.order, self.last_ms = table.T
-
-    def grow(self) -> None:
-        self._set(np.concatenate([self.table, np.zeros_like(self.table)]))
 
 
 class SessionIndex:
@@ -88,7 +71,7 @@ class SessionIndex:
         self.events_per_session = events_per_session
         self._orphan_age_ms = orphan_age_ms
         self.arena = SessionArena()
-        self.slots = _Grown()
+        self.slots = SlotFigures()
         self._slot_of: dict[str, int] = {}
         self._keys: list[str | None] = []
         self._blocks: list[int] = []
@@ -173,12 +156,16 @@ class SessionIndex:
         return posting[np.argpartition(order, cut)[cut:]]
 
     def postings(self, numbers: list[int]) -> list[Slots]:
-        """Return the slots of the newest sessions of each item, up to 2 m, in no particular order. Not to be changed."""
+        """Return the slots of the newest sessions of each item, up to 2 m, in no particular order; read them only."""
         return [self._postings[number][: self._posting_counts[number]] for number in numbers]
 
     def arrays(self) -> tuple[npt.NDArray[np.int32], Slots, int]:
         """Return what scoring reads, valid until a change: items of the arena, figures by slot, number of items."""
         return self.arena.items, self.slots.table, len(self.names)
+
+    def item_figures(self) -> tuple[Slots, int, Slots, int]:
+        """Return sessions by item (at most m count), m, newest session by item, number of items; until a change."""
+        return self._support, self.sessions_per_item, self.item_last_ms, len(self.names)
 
     def support(self, number: int) -> int:
         """Return how many sessions with the item a query sees: at most m."""

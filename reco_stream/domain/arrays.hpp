@@ -1,0 +1,75 @@
+// Numpy arrays and lists of Python, as C++ looks at them. Every failure is an exception; `refused` makes it Python's.
+
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <cstdint>
+#include <exception>
+#include <new>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+// A contiguous numpy array, looked at in place as a flat one.
+template <typename T>
+class Array {
+public:
+    explicit Array(PyObject* object) {
+        if (PyObject_GetBuffer(object, &view_, PyBUF_C_CONTIGUOUS) < 0) throw std::bad_exception();
+        if (view_.itemsize != static_cast<Py_ssize_t>(sizeof(T))) {
+            PyBuffer_Release(&view_);
+            throw std::invalid_argument("an array has entries of another size");
+        }
+    }
+    ~Array() { PyBuffer_Release(&view_); }
+    Array(const Array&) = delete;
+    Array& operator=(const Array&) = delete;
+    std::size_t size() const { return static_cast<std::size_t>(view_.len) / sizeof(T); }
+    const T* begin() const { return static_cast<const T*>(view_.buf); }
+    const T& operator[](std::size_t at) const { return begin()[at]; }
+
+private:
+    Py_buffer view_;
+};
+
+inline std::vector<int64_t> integers(PyObject* list) {
+    std::vector<int64_t> found;
+    if (!PyList_Check(list)) throw std::invalid_argument("wanted a list of item numbers");
+    for (Py_ssize_t at = 0; at < PyList_GET_SIZE(list); at++)
+        found.push_back(PyLong_AsLongLong(PyList_GET_ITEM(list, at)));
+    if (PyErr_Occurred()) throw std::bad_exception();
+    return found;
+}
+
+inline PyObject* refused(const std::exception& error) {
+    if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, error.what());
+    return nullptr;
+}
+
+// A list of numbers below `limit`.
+inline std::vector<int64_t> numbers_below(PyObject* list, std::size_t limit) {
+    std::vector<int64_t> found = integers(list);
+    for (const int64_t number : found)
+        if (number < 0 || static_cast<std::size_t>(number) >= limit) throw std::out_of_range("an item is not there");
+    return found;
+}
+
+// Values that go to Python as a bytearray.
+template <typename T>
+class Column {
+public:
+    explicit Column(std::size_t size)
+        : bytes_(PyByteArray_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size * sizeof(T)))) {
+        if (bytes_ == nullptr) throw std::bad_alloc();
+    }
+    ~Column() { Py_XDECREF(bytes_); }
+    Column(const Column&) = delete;
+    Column& operator=(const Column&) = delete;
+    T& operator[](std::size_t at) { return reinterpret_cast<T*>(PyByteArray_AS_STRING(bytes_))[at]; }
+    PyObject* take() { return std::exchange(bytes_, nullptr); }
+
+private:
+    PyObject* bytes_;
+};
