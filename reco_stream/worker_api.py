@@ -29,9 +29,10 @@ def get(base: str, path: str, **query: Any) -> Any:
     return _ask(urllib.request.Request(url))
 
 
-def post(base: str, path: str, body: bytes) -> Any:
-    """The JSON that a POST of JSON answers. Raises ApiError."""
-    return _ask(urllib.request.Request(f"{base}{path}", data=body, headers={"Content-Type": "application/json"}))
+def post(base: str, path: str, body: bytes, token: str | None = None) -> Any:
+    """The JSON that a POST of JSON answers; with the bearer `token` where there is one. Raises ApiError."""
+    headers = {"Content-Type": "application/json"} | ({} if token is None else {"Authorization": f"Bearer {token}"})
+    return _ask(urllib.request.Request(f"{base}{path}", data=body, headers=headers))
 
 
 def quoted(text: str) -> str:

@@ -22,7 +22,8 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, body: bytes) -> None:
         self.send_response(503 if self.path == "/busy" else 200)
         self.end_headers()
-        asked = {"path": self.path, "body": body.decode(), "type": self.headers["Content-Type"]}
+        kind = "Authorization" if self.path == "/bearer" else "Content-Type"
+        asked = {"path": self.path, "body": body.decode(), "type": self.headers[kind]}
         self.wfile.write(b"<html>" if self.path == "/broken" else json.dumps(asked).encode())
 
     def log_message(self, *words: object) -> None:
@@ -47,6 +48,10 @@ def test_get_quotes_the_query(url: str) -> None:
 
 def test_post_sends_json(url: str) -> None:
     assert post(url, "/events", b"[]") == {"path": "/events", "body": "[]", "type": "application/json"}
+
+
+def test_a_token_is_sent_as_bearer(url: str) -> None:
+    assert post(url, "/bearer", b"", "secret")["type"] == "Bearer secret"
 
 
 def test_a_refusal_carries_its_status_and_body(url: str) -> None:

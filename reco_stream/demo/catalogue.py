@@ -13,8 +13,11 @@ FOUND_WITHIN_S = 15.0
 POLL_S = 0.1
 
 
-def catalogue_lines(url: str, user: str) -> Iterator[str]:
-    """One request with a filter, then an item that is added and recommended. Raises ApiError."""
+def catalogue_lines(url: str, user: str, token: str | None) -> Iterator[str]:
+    """One request with a filter, then an item that is added and recommended; `token` is RECO_ADMIN_TOKEN.
+
+    Raises ApiError.
+    """
     recent = get(url, f"/users/{quoted(user)}/recent")["items"]
     model = get(url, f"/items/{quoted(recent[0]['item_id'])}")
     below = _cheap(model)
@@ -24,7 +27,7 @@ def catalogue_lines(url: str, user: str) -> Iterator[str]:
         yield f"      {described(get(url, '/items/' + quoted(item['item_id'])))}"
     new = {"item_id": NEW_ITEM, "title": f"New: {model['title']}", "categories": model["categories"], "price": below}
     began = time.monotonic()
-    post(url, "/items", msgspec.json.encode(new))
+    post(url, "/items", msgspec.json.encode(new), token)
     found = _reason(url, user, began + FOUND_WITHIN_S)
     took = time.monotonic() - began
     yield f"Added     {described(new)}"

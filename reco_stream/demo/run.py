@@ -74,7 +74,8 @@ class Demo:
             wait_until_ready(workers, READY_WITHIN_S)
             self._wait_until_applied(settings, workers, events)
             user = busiest_user(events)
-            self._show(workers, user)
+            token = settings.admin_token
+            self._show(workers, user, token.get_secret_value() if token is not None else None)
             if not self.once:
                 self._live(workers)
 
@@ -129,11 +130,11 @@ class Demo:
                 time.sleep(POLL_S)
         self.say(f"Applied   all of them, {time.monotonic() - began:.1f} s after the workers were ready")
 
-    def _show(self, workers: list[Worker], user: str) -> None:
+    def _show(self, workers: list[Worker], user: str, token: str | None) -> None:
         try:
             recent = get(workers[0].url, f"/users/{quoted(user)}/recent")
             answer = self._recommendations(workers[0].url, user)
-            shown_of_catalogue = list(catalogue_lines(workers[0].url, user))
+            shown_of_catalogue = list(catalogue_lines(workers[0].url, user, token))
         except ApiError as error:
             raise DemoError(f"{error}\n{_logs(workers)}") from None
         urls, logs = [worker.url for worker in workers], [worker.log_file for worker in workers]
