@@ -46,6 +46,8 @@ class Publication:
             yield self._item_stats_topic, key, row
         elif row is not None:
             for session in SESSIONS.decode(row).sessions:
+                if not session.shared:
+                    continue
                 name = session_key(key[1:], session)
                 if self._published.get(name) != session.events:
                     self._remember(name, session.events)

@@ -23,6 +23,7 @@ def table_rules(settings: Settings) -> TableRules:
         recent_ttl_ms=settings.recent_ttl_days * day_ms,
         anonymous_ttl_ms=settings.anonymous_ttl_days * day_ms,
         session_gap_ms=settings.session_gap_s * 1000,
+        sessions_shared=-(-settings.sessions_shared // settings.partitions),
         co_view_last=settings.co_view_last,
         co_view_limit=settings.co_view_limit,
         co_view_half_life_ms=int(settings.co_view_half_life_days * day_ms),

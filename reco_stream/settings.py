@@ -132,6 +132,12 @@ class Settings(CatalogueSettings):
         validation_alias="RECO_SESSION_GAP",
         description="A pause longer than this ends a session.",
     )
+    sessions_shared: int = Field(
+        default=6_000,
+        ge=1,
+        description="Sessions of an item an hour that every worker learns of, about; of an item that has more, a "
+        "sample. Less: workers cost each other less. More: fresher neighbours of the hottest items.",
+    )
     co_view_last: int = Field(
         default=10, ge=1, le=50, description="An event pairs its item with so many last distinct items of the session."
     )

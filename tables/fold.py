@@ -12,7 +12,7 @@ from tables.expiry import sweep, touched
 from tables.popularity import POPULARITY, PopularityRow
 from tables.recent import RECENT
 from tables.rules import TableRules
-from tables.sessions import SESSIONS, SessionsRow, join, visit
+from tables.sessions import SESSIONS, Session, SessionsRow, join, share, visit
 
 
 def fold_event(rows: Rows, event: Event, rules: TableRules) -> None:
@@ -31,8 +31,13 @@ def fold_event(rows: Rows, event: Event, rules: TableRules) -> None:
         else:
             new_user = row.newest_ms < 0
             rows.put(RECENT, event.user, recent.see(row, event, rules))
-            new_in_session, pairs = _fold_session(rows, event, new_user, rules)
-            new_item = _fold_popularity(rows, event, new_in_session, rules)
+            sessions = _sessions_row(rows, event, new_user)
+            session = join(sessions, event, rules)
+            new_in_session, pairs = _fold_session(session, event, rules)
+            new_item, events = _fold_popularity(rows, event, new_in_session, rules)
+            if session is not None:
+                share(session, event.user, events, rules)
+                rows.put(SESSIONS, event.user, sessions)
             if pairs:
                 _fold_pairs(rows, event, pairs, new_item, rules)
     sweep(rows)
@@ -46,23 +51,22 @@ def _first_time(rows: Rows, user: str, event_id: str, rules: TableRules) -> bool
     return True
 
 
-def _fold_session(rows: Rows, event: Event, new_user: bool, rules: TableRules) -> tuple[bool, list[Pair]]:
-    """Returns whether the event's item is new to its session, and the pairs that the event adds to."""
+def _sessions_row(rows: Rows, event: Event, new_user: bool) -> SessionsRow:
     # A user who has seen nothing has no sessions; half of all look-ups in the store are for rows that do not exist.
     row = None if new_user else rows.get(SESSIONS, event.user)
-    if row is None:
-        row = SessionsRow()
-    session = join(row, event, rules)
+    return SessionsRow() if row is None else row
+
+
+def _fold_session(session: Session | None, event: Event, rules: TableRules) -> tuple[bool, list[Pair]]:
+    """Returns whether the event's item is new to its session, and the pairs that the event adds to."""
     if session is None:
         return False, []
     pairs = co_view.pairs(session.items, event.item, event.weight, rules.co_view_last)
-    new_in_session = visit(session, event, rules)
-    rows.put(SESSIONS, event.user, row)
-    return new_in_session, pairs
+    return visit(session, event, rules), pairs
 
 
-def _fold_popularity(rows: Rows, event: Event, new_in_session: bool, rules: TableRules) -> bool:
-    """Returns whether this is the item's first event."""
+def _fold_popularity(rows: Rows, event: Event, new_in_session: bool, rules: TableRules) -> tuple[bool, int]:
+    """Returns whether this is the item's first event, and how many it has in its newest hour."""
     row = rows.get(POPULARITY, event.item)
     new_item = row is None
     if row is None:
@@ -74,7 +78,7 @@ def _fold_popularity(rows: Rows, event: Event, new_in_session: bool, rules: Tabl
     factor = growth(event.time_ms, landmark, half_life_ms)
     popularity.count(row, event.type, event.weight, event.time_ms, rows.stream_time_ms, landmark, factor)
     rows.put(POPULARITY, event.item, row)
-    return new_item
+    return new_item, sum([tally.count for tally in row.open.values()])
 
 
 def _fold_pairs(rows: Rows, event: Event, pairs: list[Pair], new_item: bool, rules: TableRules) -> None:

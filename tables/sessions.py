@@ -7,6 +7,8 @@ it is too late: it belongs to a session that is no longer kept.
 A session holds one entry an item: time of the newest event, and weight and type of the heaviest one.
 """
 
+import zlib
+
 import msgspec
 
 from reco_stream.engine.table import Table
@@ -26,7 +28,8 @@ class Session(msgspec.Struct, array_like=True, gc=False):
     """Events of one user that lie together. `items` runs from the oldest visit to the newest.
 
     `opened_ms` is the time of the event that opened the session and never changes, whereas a late event may lower
-    `start_ms`. `events` counts all events, those on items that no longer fit included.
+    `start_ms`. `events` counts all events, those on items that no longer fit included. `shared`: whether the other
+    workers learn of it.
     """
 
     id: str | None
@@ -35,6 +38,7 @@ class Session(msgspec.Struct, array_like=True, gc=False):
     last_ms: int
     events: int = 0
     items: dict[str, Visit] = msgspec.field(default_factory=dict)
+    shared: bool = False
 
 
 class SessionsRow(msgspec.Struct, array_like=True, gc=False):
@@ -48,6 +52,7 @@ SESSIONS: Table[SessionsRow] = Table(
     prefix=b"s",
     encode=msgspec.msgpack.Encoder().encode,
     decode=msgspec.msgpack.Decoder(SessionsRow).decode,
+    version=2,
 )
 
 
@@ -99,3 +104,20 @@ def visit(session: Session, event: Event, rules: TableRules) -> bool:
     if len(items) > rules.session_items:
         del items[next(iter(items))]
     return known is None
+
+
+def share(session: Session, user: str, events: int, rules: TableRules) -> None:
+    """Let the other workers learn of the session, for an item with `events` events in this partition and hour so far.
+
+    They rank by the newest 500 sessions of an item, and taking one in costs every worker as much as half a fold. So
+    while an item has up to `sessions_shared` events an hour, each of its sessions is shared; after that as many as
+    keep their number at about that many. A session is shared as soon as one of its items asks for it, and stays so.
+    """
+    if not session.shared:
+        limit = rules.sessions_shared
+        session.shared = events <= limit or _draw(user, session) * events < limit
+
+
+def _draw(user: str, session: Session) -> float:
+    """The same number from 0 to 1 for all events of a session, on every machine."""
+    return zlib.crc32(f"{user}/{session.opened_ms}/{session.id}".encode()) / (1 << 32)

@@ -126,3 +126,15 @@ def test_popularity_moves_by_weight_and_co_view_by_each_new_pair() -> None:
     assert one[b"ca"][0] != more[b"ca"][0]
     assert more[b"ca"][1] == 2 * one[b"ca"][1]
     assert one[b"su1"] is None
+
+
+def test_a_session_outside_the_sample_is_not_published() -> None:
+    rows, rules = MemoryRows(), TableRules(sessions_shared=1)
+    for number in range(200):
+        event = Event(user=f"u{number}", item="hot", type="view", time_ms=NOW_MS, weight=1.0)
+        fold_event(rows, event, rules)
+    shared = published(rows)[SESSIONS_TOPIC]
+    assert b"u0\0%d\0" % NOW_MS in shared
+    assert len(shared) < 20  # 1 + 1/2 + ... + 1/200 are expected: 6
+    fold_event(rows, Event(user="u199", item="rare", type="view", time_ms=NOW_MS + 1, weight=1.0), rules)
+    assert b"u199\0%d\0" % NOW_MS in published(rows)[SESSIONS_TOPIC]

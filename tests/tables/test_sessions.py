@@ -6,7 +6,7 @@ import pytest
 
 from reco_stream.events import Event
 from tables.rules import TableRules
-from tables.sessions import SESSIONS, Session, SessionsRow, Visit, join, visit
+from tables.sessions import SESSIONS, Session, SessionsRow, Visit, join, share, visit
 
 RULES = TableRules(session_gap_ms=100, sessions_kept=3, session_items=3)
 
@@ -120,3 +120,24 @@ def test_hot_user_stays_small() -> None:
     assert len(row.sessions) == 3
     assert all(len(session.items) == 50 for session in row.sessions)
     assert len(SESSIONS.encode(row)) < 6_000
+
+
+def test_every_session_of_an_item_is_shared_up_to_the_limit_and_of_more_a_sample() -> None:
+    rules = TableRules(sessions_shared=100)
+    shared = []
+    for events in range(1, 2001):
+        session = Session("s", events, events, events)
+        share(session, "u", events, rules)
+        shared.append(session.shared)
+    assert all(shared[:100])
+    assert 200 < sum(shared[100:]) < 400  # the sum of 100/n from 101 to 2,000 is 300
+
+
+def test_a_session_is_shared_as_soon_as_one_item_asks_for_it_and_stays_so() -> None:
+    rules = TableRules(sessions_shared=1)
+    session = Session("s", 7, 7, 7)
+    share(session, "u", 1_000_000, rules)
+    assert not session.shared
+    share(session, "u", 1, rules)
+    share(session, "u", 1_000_000, rules)
+    assert session.shared
