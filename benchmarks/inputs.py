@@ -8,11 +8,12 @@ repeat; four events of a user on average. Hardly a row is hot, so a micro-batch 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from reco_stream.domain.partitioner import partition_of
 from reco_stream.event_files import EventFile, Line
 from reco_stream.replay import open_producer, replay
 from reco_stream.settings import Settings
@@ -38,6 +39,19 @@ def log_file(path: Path, limit: int | None = None) -> Iterator[Line]:
         if not isinstance(line, Line):
             raise ValueError(f"{path} line {line.number}: {line.detail}")
         yield line
+
+
+def stamped(lines: Iterable[Line], per_second: float, first_ms: int, step_ms: int = 1) -> Iterator[Line]:
+    """The same events at a constant rate from `first_ms` on, in steps: as if they happened while they are sent."""
+    for number, line in enumerate(lines):
+        time_ms = first_ms + int(1000 * number / per_second) // step_ms * step_ms
+        body = json.loads(line.value) | {"timestamp": time_ms}
+        yield line._replace(value=json.dumps(body, separators=(",", ":")).encode(), time_ms=time_ms)
+
+
+def of_partitions(lines: Iterable[Line], partitions: int, first: int) -> Iterator[Line]:
+    """The events that belong to the first so many of all partitions."""
+    return (line for line in lines if partition_of(line.key.decode(), partitions) < first)
 
 
 def long_tail(

@@ -22,7 +22,7 @@ class TableRules:
     session_gap_ms: int = 30 * 60_000
     sessions_kept: int = 3  # the open one and the ones that late events may still join
     session_items: int = 50  # distinct items a session
-    sessions_shared: int = 500  # of an item, an hour and partition: of more, other workers get a sample
+    sessions_shared: int = 6_000  # of an item, an hour and partition: of more, other workers get a sample
     co_view_last: int = 10
     co_view_limit: int = 100
     co_view_half_life_ms: int = 7 * DAY_MS
