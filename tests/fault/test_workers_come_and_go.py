@@ -19,6 +19,11 @@ def owned(cluster: Cluster) -> dict[str, int]:
     return {worker.name: len(worker.applied()) for worker in cluster.live()}
 
 
+def knows_items(worker: Worker) -> bool:
+    """True when this worker has something to fall back to: half a second after the very first events."""
+    return bool((worker.get("/health")[1] or {}).get("read_model_items"))
+
+
 def generations(log: str) -> list[str]:
     return re.findall(r"generation (\d+): owns", log)
 
@@ -32,6 +37,7 @@ def test_rolling_restart(make_cluster: MakeCluster, run: Run) -> None:
     wait_until(lambda: all(owned(cluster).values()), "both workers own partitions")
     cluster.produce(500)
     cluster.drain()
+    wait_until(lambda: all(map(knows_items, cluster.live())), "what was applied is published and read")
     before = generations(workers[0].log())[-1]
     with Trickle(cluster, 50), Clients(workers, USERS) as clients:
         for worker in workers:
@@ -51,6 +57,7 @@ def test_one_three_two(make_cluster: MakeCluster, run: Run) -> None:
     first.start().wait_ready()
     cluster.produce(500)
     cluster.drain()
+    wait_until(lambda: all(map(knows_items, cluster.live())), "what was applied is published and read")
     with Trickle(cluster, 50), Clients([first, *others], USERS) as clients:
         for worker in others:
             worker.start(RECO_LEAVE_ON_STOP="true")
@@ -82,6 +89,7 @@ def test_killed_owner(make_cluster: MakeCluster, run: Run) -> None:
     wait_until(lambda: all(owned(cluster).values()), "both workers own partitions")
     cluster.produce(500)
     cluster.drain()
+    wait_until(lambda: all(map(knows_items, cluster.live())), "what was applied is published and read")
     with Trickle(cluster, 50), Clients([asked], USERS) as clients:
         wait_until(lambda: forwards(asked, "answered") > 20, "the owner is asked")
         dies.kill()
@@ -102,6 +110,7 @@ def test_frozen_owner(make_cluster: MakeCluster, run: Run) -> None:
     wait_until(lambda: all(owned(cluster).values()), "both workers own partitions")
     cluster.produce(500)
     cluster.drain()
+    wait_until(lambda: all(map(knows_items, cluster.live())), "what was applied is published and read")
     frozen.signal(signal.SIGSTOP)
     with Clients([asked], USERS) as clients:
         wait_until(lambda: forwards(asked, "not_asked") > 50, "the silent owner is not asked any more")
