@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from agents.learning import PartitionLearning
@@ -15,6 +15,7 @@ from reco_stream.events import BadEvent, EventRules, decode_event
 from tables.fold import fold_event
 from tables.recent import RECENT
 from tables.rules import TableRules
+from tables.sessions import SESSIONS, Session
 
 
 class EventProcessor:
@@ -27,13 +28,17 @@ class EventProcessor:
         event_rules: EventRules,
         table_rules: TableRules,
         learning: PartitionLearning | None = None,
+        on_ended: Callable[[str, Session], None] = lambda user, session: None,
     ) -> None:
+        """`on_ended` hears of each session that was pushed out of its user's row, once the row is in log and store."""
         self._partition = partition
         self._partitions = partitions
         self._event_rules = event_rules
         self._table_rules = table_rules
         self._learning = learning
         self._types: Counter[str] = Counter()
+        self._on_ended = on_ended
+        self._ended: list[tuple[str, Session]] = []
 
     def fold(self, rows: Rows, record: Any) -> Rejection | None:
         """Applies one record to `rows`; bad bytes, bad fields and wrong partitions come back as a rejection."""
@@ -55,19 +60,36 @@ class EventProcessor:
             rows.stream_time_ms = event.time_ms
         if self._learning is not None:
             self._learning.before(rows, event)
+        before = self._full_row(rows, event.user)
         fold_event(rows, event, self._table_rules)
+        if before:
+            self._note_ended(rows, event.user, before)
         self._types[event.type] += 1
         return None
+
+    def _full_row(self, rows: Rows, user: str) -> Sequence[Session]:
+        """Returns the sessions of a user whose next one pushes one of them out; else nothing."""
+        row = rows.get(SESSIONS, user)
+        return () if row is None or len(row.sessions) < self._table_rules.sessions_kept else tuple(row.sessions)
+
+    def _note_ended(self, rows: Rows, user: str, before: Sequence[Session]) -> None:
+        row = rows.get(SESSIONS, user)
+        if row is not None and row.sessions[-1] is not before[-1]:
+            self._ended += [(user, old) for old in before if all(old is not kept for kept in row.sessions)]
 
     def applied(self) -> None:
         for event_type, count in self._types.items():
             metrics.events_processed.labels(event_type).inc(count)
         self._types.clear()
+        for user, session in self._ended:
+            self._on_ended(user, session)
+        self._ended.clear()
         if self._learning is not None:
             self._learning.applied()
 
     def aborted(self) -> None:
         self._types.clear()
+        self._ended.clear()
         if self._learning is not None:
             self._learning.aborted()
 

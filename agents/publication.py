@@ -39,13 +39,23 @@ class Publication:
         self._sessions_topic = sessions_topic
         # key of a session -> how many events it had when it was last published: a user's row holds closed ones too
         self._published: dict[bytes, int] = {}
+        # key of a user's row -> sessions that have left it unpublished: on a backlog a user opens more of them between
+        # two publications than a row keeps
+        self._ended: dict[bytes, list[Session]] = {}
+
+    def ended(self, user: str, session: Session) -> None:
+        """Notes a session that was pushed out of its user's row: the next `expand` of the row has it too."""
+        key = user.encode()
+        if self._published.get(session_key(key, session)) != session.events:
+            self._ended.setdefault(SESSIONS.prefix + key, []).append(session)
 
     def expand(self, key: bytes, row: bytes | None) -> Iterable[tuple[str, bytes, bytes | None]]:
         """The published values of one changed row. A forgotten user's sessions end by the topic's retention."""
         if key[:1] in _ITEM_TABLES:
             yield self._item_stats_topic, key, row
-        elif row is not None:
-            for session in SESSIONS.decode(row).sessions:
+        else:
+            kept = SESSIONS.decode(row).sessions if row is not None else ()
+            for session in (*self._ended.pop(key, ()), *kept):
                 if not session.shared:
                     continue
                 name = session_key(key[1:], session)

@@ -173,10 +173,12 @@ def build_app(settings: Settings) -> RecoApp:
 def _engine(
     config: EngineConfig, rules: TableRules, event_rules: EventRules, producer: Producer, learning: Learning
 ) -> Engine:
-    def processor(partition: int) -> EventProcessor:
-        return EventProcessor(partition, config.partitions, event_rules, rules, learning.partition(partition))
-
     publication = Publication(config.item_stats_topic, config.sessions_topic)
+
+    def processor(partition: int) -> EventProcessor:
+        learns = learning.partition(partition)
+        return EventProcessor(partition, config.partitions, event_rules, rules, learns, publication.ended)
+
     send = functools.partial(send_dead_letters, producer, config.dead_letters_topic)
     return Engine(config, processor, publication, send, Metrics())
 

@@ -31,13 +31,17 @@ class LogError(ValueError):
 
 
 class Logged(NamedTuple):
-    """One interaction. `session` is unique over all users; `user` is the session itself for somebody unknown."""
+    """One interaction. `session` is unique over all users; `user` is the session itself for somebody unknown.
+
+    `named` is the session as the producer named it, None where it did not.
+    """
 
     session: str
     user: str
     item: str
     type: str
     time_ms: int
+    named: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ def _interactions(rows: Iterable[Mapping[str, str]]) -> Iterator[Interacted]:
 def sessionized(interactions: Iterable[Interacted], session_gap_ms: int) -> list[Logged]:
     """Return interactions in time order with sessions: the named one, else cut at pauses longer than the gap.
 
-    This is also the way in for other sources, such as the events topic between two offsets.
+    This is also the way in for other sources, such as the events topic (`reco_stream/evaluation/topic.py`).
 
     >>> visits = [Interacted("u", "a", "view", 0), Interacted("u", "b", "view", 9), Interacted("u", "c", "view", 99)]
     >>> [event.session for event in sessionized(visits, session_gap_ms=50)]
@@ -111,7 +115,7 @@ def sessionized(interactions: Iterable[Interacted], session_gap_ms: int) -> list
                 start = event.time_ms
             last[event.user] = (start, event.time_ms)
             session = f"{event.user}/{start}"
-        found.append(Logged(session, event.user, event.item, event.type, event.time_ms))
+        found.append(Logged(session, event.user, event.item, event.type, event.time_ms, event.session))
     return found
 
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from reco_stream.domain.recommender import Recommender
+from reco_stream.engine_settings import table_rules
 from reco_stream.evaluation.log import Log, LogError
 from reco_stream.evaluation.report import Report, summarise
 from reco_stream.evaluation.systems import DEFAULT_SYSTEMS, World
 from reco_stream.evaluation.time_travel import Plan, TimeTravel, Visibility
+from reco_stream.settings import Settings
 
 DAY_MS = 86_400_000
 
@@ -39,6 +41,12 @@ def split_position(log: Log, split: str | None) -> int:
     return position
 
 
+def world_of(settings: Settings, systems: Sequence[str] = DEFAULT_SYSTEMS) -> World:
+    """Return a world of no past that follows the rules of workers with these settings."""
+    recommender = Recommender(pinned=settings.fusion_weights)
+    return World(systems, recommender, table_rules(settings), settings.event_weights, settings.partitions)
+
+
 def evaluate(
     title: str,
     log: Log,
@@ -47,11 +55,14 @@ def evaluate(
     systems: Sequence[str] = DEFAULT_SYSTEMS,
     sample: float = 1.0,
     k: int = 20,
-    recommender: Recommender | None = None,
+    settings: Settings | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Report:
-    """Return what the systems reach on the test part of the log."""
-    world = World(systems, recommender)
+    """Return what the systems reach on the test part of the log.
+
+    Rules of the tables, event weights and pinned fusion weights are those of `settings`.
+    """
+    world = world_of(settings or Settings(), systems)
     plan = Plan(split_position(log, split), visibility, sample, k)
     answers = TimeTravel(log.events, world, plan).run(progress)
     weights = {scenario: world.recommender.weights(scenario) for scenario in world.recommender.learners}

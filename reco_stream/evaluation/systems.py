@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from heapq import nlargest
 
 from reco_stream.domain.blend import Blend
-from reco_stream.domain.context import Context, Interaction
+from reco_stream.domain.context import Context
 from reco_stream.domain.ranker import Query, RecentItem
 from reco_stream.domain.recommender import Recommender
 from reco_stream.domain.retrievers.base import Retriever
@@ -19,10 +19,14 @@ from reco_stream.domain.retrievers.vmis import VmisKnn
 from reco_stream.domain.retrievers.vstan import STAN, VSTAN, Vstan
 from reco_stream.domain.session_index import SessionIndex
 from reco_stream.evaluation.counting import Counts
+from reco_stream.evaluation.log import Logged
+from reco_stream.evaluation.worker_tables import WorkerTables
+from tables.rules import TableRules
 
 Rank = Callable[[Context, int, Set[str]], list[str]]
 
-BASELINES = ("popularity", "co_view_last", "rules_last", "vmis_serenade", "blend")
+COUNTED = ("popularity", "co_view_last", "rules_last")
+BASELINES = (*COUNTED, "vmis_serenade", "blend")
 OURS = "reco"
 DEFAULT_SYSTEMS = (*BASELINES, OURS)
 
@@ -32,23 +36,37 @@ class UnknownSystem(ValueError):
 
 
 class World:
-    """The past, and the systems by name that answer from it."""
+    """The past, and the systems by name that answer from it.
 
-    def __init__(self, names: Sequence[str] = DEFAULT_SYSTEMS, recommender: Recommender | None = None) -> None:
+    `rules`, `weights` (of event types) and `partitions` are those of the workers that the answers are to equal.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str] = DEFAULT_SYSTEMS,
+        recommender: Recommender | None = None,
+        rules: TableRules | None = None,
+        weights: Mapping[str, float] | None = None,
+        partitions: int = 1,
+    ) -> None:
         self.recommender = recommender if recommender is not None else Recommender()
         self.counts = Counts()
+        self.tables = WorkerTables(self.recommender, rules or TableRules(), weights or {}, "blend" in names, partitions)
         makers = self._makers()
         unknown = [name for name in names if name not in makers]
         if unknown:
             raise UnknownSystem(f"systems are {', '.join(unknown)}, wanted some of {', '.join(makers)}")
         self.systems: dict[str, Rank] = {name: makers[name]() for name in names}
-        self._counted = bool(set(names) & set(BASELINES))
+        self._counted = bool(set(names) & set(COUNTED))
 
-    def apply(self, key: str, session: Sequence[Interaction], start: int) -> None:
-        """Make a session known up to its last event; events before position `start` are known already."""
+    def apply(self, session: Sequence[Logged], start: int, user: str | None = None) -> None:
+        """Make a session known up to its last event; events before position `start` are known already.
+
+        `user` takes the place of the events' own.
+        """
         if self._counted:
             self.counts.add(session, start)
-        self.recommender.update_session(key, session[-50:], session[-1].time_ms)
+        self.tables.apply(session[start:], user)
 
     def _makers(self) -> Mapping[str, Callable[[], Rank]]:
         index, recommender = self.recommender.index, self.recommender
@@ -80,8 +98,7 @@ class World:
         return rank
 
     def _popularity(self, context: Context, count: int, exclude: Set[str]) -> list[str]:
-        found = self.counts.popular("all", context.now_ms, count + len(exclude), frozenset())
-        return [item for item, _ in found if item not in exclude][:count]
+        return [item for item in self.counts.popular() if item not in exclude][:count]
 
     @staticmethod
     def _last(rows: Mapping[str, Mapping[str, float]]) -> Rank:
@@ -103,12 +120,12 @@ class World:
         return rank
 
     def _blend(self) -> Rank:
-        blend = Blend(self.counts)
+        blend = Blend(self.tables.items)
 
         def rank(context: Context, count: int, exclude: Set[str]) -> list[str]:
             newest: dict[str, RecentItem] = {}
             for event in reversed(context.recent):
-                newest.setdefault(event.item, RecentItem(event.item, 1.0, event.time_ms))
+                newest.setdefault(event.item, RecentItem(event.item, self.tables.weight(event.type), event.time_ms))
             query = Query(list(newest.values()), count, context.now_ms, hidden=exclude)
             return [scored.item for scored in blend.rank(query).items]
 

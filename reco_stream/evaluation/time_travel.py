@@ -62,7 +62,7 @@ class TimeTravel:
     plan: Plan
     answers: dict[str, dict[str, Answers]] = field(default_factory=dict)
     queries: int = 0
-    _sessions: dict[str, list[Interaction]] = field(default_factory=dict)
+    _sessions: dict[str, list[Logged]] = field(default_factory=dict)
     _history: dict[str, deque[tuple[str, Interaction]]] = field(default_factory=dict)
     _asked: dict[str, list[_Asked]] = field(default_factory=dict)
     _numbers: dict[str, int] = field(default_factory=dict)
@@ -93,26 +93,28 @@ class TimeTravel:
                 if learns:
                     self.world.recommender.observe(context, event.item)
         self._count_to_come(event)
-        happened = Interaction(event.item, event.type, event.time_ms)
-        session.append(happened)
+        session.append(event)
         if event.user != event.session:
+            happened = Interaction(event.item, event.type, event.time_ms)
             self._history.setdefault(event.user, deque(maxlen=HISTORY_EVENTS)).append((event.session, happened))
-        self._apply(event.session, session, testing, ends)
+        self._apply(session, testing, ends)
         if ends:
             del self._sessions[event.session]
             self._asked.pop(event.session, None)
 
-    def _apply(self, key: str, session: list[Interaction], testing: bool, ends: bool) -> None:
+    def _apply(self, session: list[Logged], testing: bool, ends: bool) -> None:
         visibility = self.plan.visibility
         if visibility == "open":
-            self.world.apply(key, session, len(session) - 1)
+            self.world.apply(session, len(session) - 1)
         elif ends and not (testing and visibility == "frozen"):
-            self.world.apply(key, session, 0)
+            # As a user of its own: to the user's rows its events would be late, behind those of later sessions.
+            self.world.apply(session, 0, user=session[0].session)
 
-    def _context(self, event: Logged, session: list[Interaction]) -> Context:
+    def _context(self, event: Logged, session: list[Logged]) -> Context:
         past = self._history.get(event.user, ())
         history = tuple(happened for key, happened in past if key != event.session)
-        return Context(tuple(session[-CONTEXT_EVENTS:]), event.time_ms, history)
+        recent = tuple(Interaction(seen.item, seen.type, seen.time_ms) for seen in session[-CONTEXT_EVENTS:])
+        return Context(recent, event.time_ms, history)
 
     def _ask(self, event: Logged, context: Context) -> None:
         self.queries += 1

@@ -46,6 +46,12 @@ class LogReader:
         end = (await self._consumer.end_offsets([tp]))[tp]
         return first, end
 
+    async def offset_at(self, topic: str, partition: int, time_ms: int) -> int | None:
+        """Offset of the first record of that time or later; None when there is none yet."""
+        tp = TopicPartition(topic, partition)
+        found = (await self._consumer.offsets_for_times({tp: time_ms}))[tp]
+        return None if found is None else int(found.offset)
+
     async def topic_id(self, topic: str) -> str:
         """Kafka's id of a topic."""
         return await fetch_topic_id(self._consumer._client, topic)

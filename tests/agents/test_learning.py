@@ -108,7 +108,7 @@ def test_events_outside_the_sample_or_too_soon_ask_nothing() -> None:
 
 
 def test_questions_wait_the_longer_the_longer_they_take() -> None:
-    """Each look at the clock takes 10 ms here, and so does each question: the next one has to wait for half a second."""
+    """Each look at the clock takes 10 ms here, and so does each question: the next one waits for half a second."""
     slow = learning(Clock(step_s=0.01))
     fold(slow, 0)
     asked = slow.partition(0)
