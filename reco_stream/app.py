@@ -129,7 +129,6 @@ class RecoApp(faust.App):  # type: ignore[misc]
 def build_app(settings: Settings) -> RecoApp:
     """The whole worker, ready to start; nothing is connected yet."""
     crash.arm(settings.crash_at)
-    delivery.register()
     url = settings.advertised_url or f"http://{settings.web_host}:{settings.web_port}"
     rules, event_rules = table_rules(settings), settings.event_rules()
     config = engine_config(settings, rules, url)
@@ -154,6 +153,7 @@ def build_app(settings: Settings) -> RecoApp:
         item_writer=parts.writer,
         rankers=models.rankers(parts.content),
         content=parts.content,
+        attributes=parts.attributes,
         clock=lambda: int(time.time() * 1000),
         fusion=models.recommender,
         catalogue=models.catalogue,
@@ -213,6 +213,7 @@ def _register(app: RecoApp, config: EngineConfig, services: Services) -> None:
 
 
 def _faust_app(settings: Settings, url: str, services: Services) -> RecoApp:
+    delivery.register()
     folder = settings.data_dir / settings.state_name / "faust"
     folder.mkdir(parents=True, exist_ok=True)
     return RecoApp(

@@ -20,6 +20,7 @@ from reco_stream.kafka_clients import client_kwargs
 from reco_stream.setting_checks import Problem
 from reco_stream.settings import Settings
 from reco_stream.settings_loader import SettingsError
+from reco_stream.storage.attributes import UserAttributes
 from reco_stream.storage.database import Database
 from reco_stream.storage.embeddings import StoredContent
 from reco_stream.storage.items import StoredItems
@@ -60,9 +61,11 @@ class CatalogueParts:
         }
         self._tasks: list[asyncio.Task[None]] = []
         self.writer: ItemWriter = TopicItems(producer, topic, partitions, catalogue)
+        self.attributes: UserAttributes | None = None
         self.probes: dict[str, Callable[[], Awaitable[Any]]] = {}
         if self._database is not None:
             outbox = Outbox(self._database, client, settings.app, topic, partitions)
+            self.attributes = UserAttributes(self._database)
             self.writer = StoredItems(self._database, catalogue, outbox.wake)
             self._work["outbox"] = outbox.run
             self.probes["database"] = self._database.ping

@@ -28,6 +28,7 @@ from web.popular import PopularItems
 from web.recommendations import Recommend, RecommendationsForSession, RecommendationsForUser
 from web.server import Runner
 from web.services import Services
+from web.user_attributes import UserAttributesView
 from web.users import Recent
 from web.view import JsonView, bound
 
@@ -48,6 +49,7 @@ VIEWS: tuple[type[JsonView], ...] = (
     Stats,
     InternalStats,
     Recent,
+    UserAttributesView,
     RankingModels,
     Reindex,
     Livez,

@@ -307,6 +307,13 @@ class PartitionHealth(msgspec.Struct):
     lag_seconds: float
 
 
+class UserAttributesBody(msgspec.Struct):
+    """What is known of a user beside the events."""
+
+    user_id: str
+    attributes: dict[str, Any]
+
+
 class ContentHealth(msgspec.Struct):
     """The content of items on this worker: the encoder, items with a vector, waiting for one, and the index.
 

@@ -114,6 +114,14 @@ class ContentLike(ContentSource, Protocol):
     def reindex(self) -> None: ...
 
 
+class AttributesLike(Protocol):
+    """Attributes of users. Every method raises WritesUnavailable."""
+
+    async def get(self, user: str) -> dict[str, Any]: ...
+    async def put(self, user: str, attributes: dict[str, Any]) -> None: ...
+    async def delete(self, user: str) -> None: ...
+
+
 class EventProducer(Protocol):
     """A producer with acks=all (`reco_stream.producer`).
 
@@ -148,6 +156,7 @@ class Services:
     catalogue: Catalogue | None = None
     selections: Selections | None = None
     content: ContentLike | None = None
+    attributes: AttributesLike | None = None
     scenarios: Scenarios = field(default_factory=lambda: Scenarios(None))
     probes: Mapping[str, Probe] = field(default_factory=dict)
     not_ready: Callable[[], Sequence[str]] | None = None

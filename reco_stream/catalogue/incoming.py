@@ -116,7 +116,7 @@ def checked(new: NewItem, updated_at: str) -> Item:
         currency=new.currency,
         stock=new.stock,
         published_at=new.published_at,
-        properties=_checked_properties(new.properties or {}),
+        properties=checked_properties(new.properties or {}),
         hidden=bool(new.hidden),
         updated_at=updated_at,
     )
@@ -126,7 +126,8 @@ def _distinct(names: tuple[str, ...] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names or ()))
 
 
-def _checked_properties(properties: dict[str, Any]) -> dict[str, Any]:
+def checked_properties(properties: dict[str, Any]) -> dict[str, Any]:
+    """Returns what may be kept as JSON. Raises BadItem for what is too long, or what PostgreSQL cannot hold."""
     try:
         encoded = msgspec.json.encode(properties)
     except (UnicodeEncodeError, RecursionError, msgspec.MsgspecError):

@@ -199,6 +199,22 @@ class FakeContent:
         self.asked += 1
 
 
+class FakeAttributes:
+    """Attributes of users, in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, dict[str, Any]] = {}
+
+    async def get(self, user: str) -> dict[str, Any]:
+        return self.kept.get(user, {})
+
+    async def put(self, user: str, attributes: dict[str, Any]) -> None:
+        self.kept[user] = attributes
+
+    async def delete(self, user: str) -> None:
+        self.kept.pop(user, None)
+
+
 @dataclass
 class Worker:
     """A running web server and everything behind it."""
@@ -258,6 +274,7 @@ def fake_services(**settings: Any) -> tuple[Services, FakeState, FakeItems, Fake
         clock=lambda: NOW_MS,
         catalogue=catalogue,
         selections=Selections(catalogue),
+        attributes=FakeAttributes(),
         content=content,
     )
     return services, state, items, producer, content
