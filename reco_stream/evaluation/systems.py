@@ -13,6 +13,7 @@ from reco_stream.domain.context import Context
 from reco_stream.domain.ranker import Query, RecentItem
 from reco_stream.domain.recommender import Recommender
 from reco_stream.domain.retrievers.base import Retriever
+from reco_stream.domain.retrievers.co_view import CoView
 from reco_stream.domain.retrievers.kernel import CO_VIEW, RULES, SEQUENCE, SESSION_KNN, Kernel, KernelRetriever
 from reco_stream.domain.retrievers.transitive import Transitive
 from reco_stream.domain.retrievers.vmis import VmisKnn
@@ -79,6 +80,8 @@ class World:
             "vmis_knn": lambda: retrieved(VmisKnn(index, k=100, last_n=9)),
             "stan": lambda: retrieved(Vstan(index, STAN)),
             "vstan": lambda: retrieved(Vstan(index, VSTAN)),
+            "co_view_row": lambda: retrieved(CoView(index, "row")),
+            "co_view_llr": lambda: retrieved(CoView(index, "llr")),
             "blend": self._blend,
             "transitive": lambda: retrieved(Transitive(index)),
             "trending": lambda: retrieved(recommender.trending),

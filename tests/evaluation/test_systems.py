@@ -8,6 +8,7 @@ from tests.evaluation.logs import chained_log
 ALL = (
     *DEFAULT_SYSTEMS,
     *("vmis_knn", "stan", "vstan", "session_knn", "sequence", "rules", "co_view", "transitive", "trending", "rrf"),
+    *("co_view_row", "co_view_llr"),
 )
 
 

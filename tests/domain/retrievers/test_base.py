@@ -7,6 +7,7 @@ import pytest
 
 from reco_stream.domain.context import Context, Interaction
 from reco_stream.domain.retrievers.base import Retriever
+from reco_stream.domain.retrievers.co_view import CoView
 from reco_stream.domain.retrievers.history import History
 from reco_stream.domain.retrievers.kernel import CO_VIEW, RULES, SEQUENCE, SESSION_KNN, KernelRetriever
 from reco_stream.domain.retrievers.transitive import Transitive
@@ -43,6 +44,8 @@ RETRIEVERS: dict[str, Make] = {
     "sequence": over_index(lambda index: KernelRetriever(index, "sequence", SEQUENCE)),
     "rules": over_index(lambda index: KernelRetriever(index, "rules", RULES)),
     "co_view": over_index(lambda index: KernelRetriever(index, "co_view", CO_VIEW)),
+    "co_view_row": over_index(lambda index: CoView(index, "row")),
+    "co_view_llr": over_index(lambda index: CoView(index, "llr")),
     "vmis": over_index(VmisKnn),
     "stan": over_index(lambda index: Vstan(index, STAN)),
     "vstan": over_index(lambda index: Vstan(index, VSTAN)),
