@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 from aiohttp import web
 
+_JSON = {"Content-Type": "application/json"}
 _ENCODER = msgspec.json.Encoder()
 _MAX_MS = 253_402_300_799_999  # the last millisecond of the year 9999, which is where RFC 3339 ends
 
 
 def json_response(body: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Returns `body` as JSON."""
-    return web.Response(body=_ENCODER.encode(body), status=status, headers=headers, content_type="application/json")
+    return web.Response(body=_ENCODER.encode(body), status=status, headers={**_JSON, **(headers or {})})
 
 
+@lru_cache(maxsize=256)  # every answer names the stream time of a partition
 def rfc3339(time_ms: int) -> str:
     """Returns a time as text in UTC.
 
@@ -24,4 +27,4 @@ def rfc3339(time_ms: int) -> str:
     '2023-11-14T22:13:20.123Z'
     """
     seconds, ms = divmod(min(max(time_ms, 0), _MAX_MS), 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()}.{ms:03d}Z"

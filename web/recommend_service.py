@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -108,7 +108,7 @@ class Recommender:
     ) -> Recommendations:
         return Recommendations(
             user_id=user,
-            recommendation_id=uuid.uuid4().hex,
+            recommendation_id=os.urandom(16).hex(),
             recommendations=[self._item(scored, wish) for scored in ranking.items],
             as_of=known_until,
             source=source,

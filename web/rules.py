@@ -43,6 +43,7 @@ RULE_PARAMS = (
     WHERE,
     NEXT,
 )
+_RULE_NAMES: Final = frozenset(param.name for param in RULE_PARAMS)
 
 MORE: Final = 5  # times as many candidates as are shown, when rules reorder them
 PREPARE_S: Final = 0.1  # 100,000 items by price, 20,000 by an expression; whoever forwards waits for 0.25 s
@@ -63,6 +64,8 @@ NOTHING_ASKED: Final = Asked()
 
 def read_asked(query: Mapping[str, str]) -> Asked:
     """Returns the rules of the query parameters. Raises `ApiError` 400 for one that cannot be."""
+    if _RULE_NAMES.isdisjoint(query):
+        return NOTHING_ASKED
     rules = Rules(
         in_stock=IN_STOCK.read(query),
         price_min=PRICE_MIN.read(query),

@@ -74,6 +74,7 @@ class PartitionStore:
         self.path = path
         self._resources = resources
         self._db: Rdict | None = None
+        self._marker: Marker | None = None
         self.position = -1
         self.written_at = 0.0
         self.changelog_id = ""  # of the topic that `position` belongs to; whoever writes sets it first
@@ -118,8 +119,10 @@ class PartitionStore:
         return value
 
     def marker(self) -> Marker:
-        raw = self.get(MARKER_KEY)
-        return Marker() if raw is None else decode_marker(raw)
+        if self._marker is None:  # read once a write: every answer over HTTP asks for it twice
+            raw = self.get(MARKER_KEY)
+            self._marker = Marker() if raw is None else decode_marker(raw)
+        return self._marker
 
     def write(self, records: Iterable[Record], position: int, *, settled: bool = True) -> None:
         """Writes rows (None deletes) and the changelog position they end at, all or nothing.
@@ -136,6 +139,7 @@ class PartitionStore:
         now_ms = int(time.time() * 1000)
         batch.put(PLACE_KEY, encode_place(Place(position, now_ms, self.changelog_id, settled)))
         db = self._opened()
+        self._marker = None
         with self._failures("write"):
             db.write(batch)
         self.position, self.written_at = position, now_ms / 1000
@@ -166,6 +170,7 @@ class PartitionStore:
         if self._db is not None:
             self._db.close()
             self._db = None
+            self._marker = None
             gc.collect()
 
     def wipe(self) -> None:
