@@ -53,6 +53,7 @@ def evaluate(
 
     Example: reco evaluate --from 2026-01-01 --to 2026-01-08 --split 0.8
     """
+    from reco_stream.evaluation.batch_models import MissingPackage
     from reco_stream.evaluation.log import LogError
     from reco_stream.evaluation.systems import DEFAULT_SYSTEMS, UnknownSystem
     from reco_stream.settings_loader import load_settings
@@ -72,7 +73,7 @@ def evaluate(
             _tune(log, split, sample)
             return
         report = _evaluate(title, log, settings, split, index, names, sample, k)
-    except (LogError, UnknownSystem) as error:
+    except (LogError, MissingPackage, UnknownSystem) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_BAD_INPUT) from None
     _show(report, json, html)

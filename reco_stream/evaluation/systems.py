@@ -19,6 +19,7 @@ from reco_stream.domain.retrievers.transitive import Transitive
 from reco_stream.domain.retrievers.vmis import VmisKnn
 from reco_stream.domain.retrievers.vstan import STAN, VSTAN, Vstan
 from reco_stream.domain.session_index import SessionIndex
+from reco_stream.evaluation.batch_models import MODELS, BatchModel, PastSessions
 from reco_stream.evaluation.counting import Counts
 from reco_stream.evaluation.log import Logged
 from reco_stream.evaluation.worker_tables import WorkerTables
@@ -52,6 +53,7 @@ class World:
     ) -> None:
         self.recommender = recommender if recommender is not None else Recommender()
         self.counts = Counts()
+        self.past = PastSessions()
         self.tables = WorkerTables(self.recommender, rules or TableRules(), weights or {}, "blend" in names, partitions)
         makers = self._makers()
         unknown = [name for name in names if name not in makers]
@@ -59,6 +61,7 @@ class World:
             raise UnknownSystem(f"systems are {', '.join(unknown)}, wanted some of {', '.join(makers)}")
         self.systems: dict[str, Rank] = {name: makers[name]() for name in names}
         self._counted = bool(set(names) & set(COUNTED))
+        self._kept = bool(set(names) & set(MODELS))
 
     def apply(self, session: Sequence[Logged], start: int, user: str | None = None) -> None:
         """Make a session known up to its last event; events before position `start` are known already.
@@ -67,6 +70,8 @@ class World:
         """
         if self._counted:
             self.counts.add(session, start)
+        if self._kept:
+            self.past.add(session, start)
         self.tables.apply(session[start:], user)
 
     def _makers(self) -> Mapping[str, Callable[[], Rank]]:
@@ -90,6 +95,7 @@ class World:
             OURS: lambda: self._fused("learned"),
         }
         makers |= {name: _kernel_maker(index, name, kernel) for name, kernel in kernels.items()}
+        makers |= {name: _batch_maker(name, self.past) for name in MODELS}
         return makers
 
     def _fused(self, method: str) -> Rank:
@@ -137,6 +143,10 @@ class World:
 
 def _kernel_maker(index: SessionIndex, name: str, kernel: Kernel) -> Callable[[], Rank]:
     return lambda: retrieved(KernelRetriever(index, name, kernel))
+
+
+def _batch_maker(name: str, past: PastSessions) -> Callable[[], Rank]:
+    return lambda: BatchModel(name, past).rank
 
 
 def retrieved(retriever: Retriever) -> Rank:

@@ -1,4 +1,5 @@
 import json
+import sys
 import uuid
 from pathlib import Path
 
@@ -92,6 +93,12 @@ def test_kafka_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("RECO_BROKER", "127.0.0.1:1")
     result = RUN.invoke(build(), ["evaluate"])
     assert (result.exit_code, "127.0.0.1:1 does not answer" in result.output) == (69, True)
+
+
+def test_a_missing_package_is_told(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    result = RUN.invoke(build(), ["evaluate", str(log), "--systems", "implicit_als"])
+    assert (result.exit_code, "pip install 'reco-stream[evaluate]'" in result.output) == (65, True)
 
 
 def test_a_bad_offset_is_told() -> None:
