@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks import inputs
 from benchmarks.broadcast_model import PUBLISH_S, Broadcast, Simulation
-from benchmarks.inputs import of_partitions, stamped
+from benchmarks.inputs import FIRST_MS, of_partitions, stamped
 from benchmarks.live import SETTLED_AFTER_S, STATE_AGE_S, STATE_SPAN_S, System, hour_of, running
 from benchmarks.report import emit, table
 from reco_stream.engine_settings import table_rules
@@ -53,8 +53,8 @@ def simulated(state: Sequence[Line], lines: Sequence[Line], rate: float, argumen
     shared = {name.removeprefix("RECO_").lower(): value for name, value in hour_of(arguments.seconds).items()}
     settings = Settings.model_validate({"partitions": arguments.partitions, **shared})
     simulation = Simulation(settings.partitions, PUBLISH_S, settings.event_rules(), table_rules(settings))
-    simulation.run(stamped(state, len(state) / STATE_SPAN_S, 0), len(state))
-    return simulation.run(stamped(lines, rate, int(1000 * STATE_AGE_S)), rate)
+    simulation.run(stamped(state, len(state) / STATE_SPAN_S, FIRST_MS), len(state))
+    return simulation.run(stamped(lines, rate, FIRST_MS + int(1000 * STATE_AGE_S)), rate)
 
 
 def run(arguments: argparse.Namespace, kafka: KafkaServer, folder: Path) -> None:

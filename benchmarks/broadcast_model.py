@@ -96,7 +96,7 @@ class Simulation:
     def __init__(self, partitions: int, interval_s: float, event_rules: EventRules, rules: TableRules) -> None:
         self._interval_s = interval_s
         self._event_rules = event_rules
-        self._rules = rules
+        self.rules = rules
         self._now_s = 0.0
         self.items, self.sessions = Counted(kinds={}), Counted(kinds={})
         self._rows = [ChangedRows() for _ in range(partitions)]
@@ -135,7 +135,7 @@ class Simulation:
         number = partition_of(line.key.decode(), len(self._rows))
         rows, store = self._rows[number], self._stores[number]
         event = decode_event(line.key, line.value, line.time_ms or 0, self._event_rules)
-        fold_event(rows, event, self._rules)
+        fold_event(rows, event, self.rules)
         store.applied += 1
         self._publishers[number].changed(rows.changed, store.applied)
         rows.changed.clear()

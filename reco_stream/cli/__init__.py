@@ -17,6 +17,7 @@ MODULES = (
     "replay",
     "recommend",
     "canary",
+    "capacity",
     "items",
     "db",
     "archive",
