@@ -5,11 +5,12 @@ catalogue are hardly ever asked for, and decoded they take 5 to 8 times the memo
 they are asked for after a change, and kept; a hot item changes more often than a list of it need be merged.
 """
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 from struct import Struct
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from reco_stream.domain.decay import STEPS_PER_HALF_LIFE
 from reco_stream.engine.table import Table
@@ -231,6 +232,17 @@ class ItemModel:
             if len(found) >= count or len(listed) < depth:
                 return found[:count]
             depth = 4 * max(depth, TOP_LIST_DEPTH)
+
+    def popular_among(self, items: Iterable[str], window: str, now_ms: int, count: int) -> list[tuple[str, float]]:
+        """Return up to `count` (item, sum of weights above 0) of `items` alone, highest first, ties by item.
+
+        For items that are few among all: it takes a millisecond for 10,000 of them. ValueError for another window.
+        """
+        if window not in NAMES:
+            raise ValueError(f"window is {window!r}; wanted: one of {', '.join(NAMES)}")
+        known = [number for item in items if (number := self._numbers.get(item)) is not None]
+        top = self._top.top_among(np.array(known, np.int64), window, now_ms, count)
+        return sorted(((self._names[number], score) for number, score in top), key=lambda pair: (-pair[1], pair[0]))
 
     def _listed(self, window: str, now_ms: int, depth: int) -> list[tuple[str, float]]:
         """Returns the top list of the window with at least `depth` items, or all there are."""

@@ -91,19 +91,28 @@ class TopItems:
         their bounds, and are left to the next questions.
         """
         self._set_now(now_ms)
+        bounds = self._bounds_of(window)
+        floor = self._floors[window]
+        sure, rest = self._best(bounds, np.flatnonzero(bounds > floor), count, floor)
+        if len(sure) + len(rest) < count and floor > 0.0:
+            sure, rest = self._best(bounds, np.flatnonzero(bounds > 0.0), count, 0.0)
+        self._floors[window] = 0.9 * float(bounds[sure[-1]]) if 0 < len(sure) == count else 0.0
+        return _listed(bounds, sure, rest)
+
+    def top_among(self, numbers: NDArray[np.int64], window: str, now_ms: int, count: int) -> list[tuple[int, float]]:
+        """Return `top` of these items alone; takes time for their number, whatever else there is."""
+        self._set_now(now_ms)
+        bounds = self._bounds_of(window)
+        return _listed(bounds, *self._best(bounds, numbers[bounds[numbers] > 0.0], count, 0.0))
+
+    def _bounds_of(self, window: str) -> NDArray[np.float64]:
+        """Returns the bounds of the window, 0 for items that nobody touched since it began."""
         bounds = self._bounds[NAMES.index(window), : self._len]
         if window != ALL:
             length_ms = WINDOWS_MS[window]
             bucket_ms = HOUR_MS if length_ms <= DAY_MS else DAY_MS
             bounds[self._last_ms[: self._len] < self._now_ms - length_ms - bucket_ms] = 0.0
-        floor = self._floors[window]
-        sure, rest = self._best(bounds, count, floor)
-        if len(sure) + len(rest) < count and floor > 0.0:
-            sure, rest = self._best(bounds, count, 0.0)
-        least = float(bounds[sure[-1]]) if len(sure) else 0.0
-        self._floors[window] = 0.9 * least if len(sure) == count else 0.0
-        found = [(int(number), float(bounds[number])) for number in sure]
-        return found + [(int(number), min(float(bounds[number]), least)) for number in rest]
+        return bounds
 
     def _set_now(self, now_ms: int) -> None:
         if now_ms < self._now_ms - _CLOCK_STEP_MS:
@@ -115,10 +124,9 @@ class TopItems:
         self._now_ms = max(self._now_ms, now_ms)
 
     def _best(
-        self, bounds: NDArray[np.float64], count: int, floor: float
+        self, bounds: NDArray[np.float64], numbers: NDArray[np.int64], count: int, floor: float
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Returns the best `count` items above `floor`: evaluated ones, then those that there was no time for."""
-        numbers = np.flatnonzero(bounds > floor)
+        """Returns the best `count` of `numbers` above `floor`: evaluated ones, then those there was no time for."""
         fresh_s = (self._now_ms - self._tolerance_ms) // 1000
         done = self._evaluated_s[: self._len] >= fresh_s if self._tolerance_ms else np.zeros(self._len, np.bool_)
         budget = EVALUATED_AT_ONCE
@@ -161,6 +169,13 @@ def _sums(rows: Sequence[_Row], now_ms: int) -> Iterator[NDArray[np.float64]]:
 
 def _shares(buckets: NDArray[np.int64], bucket_ms: int, from_ms: int) -> NDArray[np.float64]:
     return np.clip(((buckets + 1) * bucket_ms - from_ms) / bucket_ms, 0.0, 1.0)
+
+
+def _listed(bounds: NDArray[np.float64], sure: NDArray[np.int64], rest: NDArray[np.int64]) -> list[tuple[int, float]]:
+    """Returns evaluated items with their sums, and the rest behind them."""
+    least = float(bounds[sure[-1]]) if len(sure) else 0.0
+    found = [(int(number), float(bounds[number])) for number in sure]
+    return found + [(int(number), min(float(bounds[number]), least)) for number in rest]
 
 
 def _highest(numbers: NDArray[np.int64], bounds: NDArray[np.float64], count: int) -> NDArray[np.int64]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import ClassVar
 
 from aiohttp import web
 from msgspec import UNSET
 
+from reco_stream.catalogue.selection import SMALL
 from web.encoding import json_response
 from web.errors import ApiError
 from web.params import CATEGORY, COUNT, WINDOW
@@ -44,20 +45,24 @@ class PopularItems(JsonView):
 def popular(services: Services, category: str | None, window: str, count: int) -> Popular:
     """Returns the top of the window; raises `ApiError` 404 for a category that no item has."""
     require_read_models(services)
-    accept = _in_category(services, category) if category is not None else None
-    withheld = services.catalogue.withheld if services.catalogue is not None else frozenset()
     items = [
         ScoredItem(item, round(score, 6), services.title_of(item) or UNSET)
-        for item, score in services.items.popular(window, services.now_ms(), count, withheld, accept)
+        for item, score in _listed(services, category, window, count)
     ]
     known_until = time_text(services.items.stream_time_ms)
     return Popular(window, category, items, known_until, read_model_lag(services))
 
 
-def _in_category(services: Services, category: str) -> Callable[[str], bool]:
-    catalogue = services.catalogue
+def _listed(services: Services, category: str | None, window: str, count: int) -> Sequence[tuple[str, float]]:
+    catalogue, now_ms = services.catalogue, services.now_ms()
+    if category is None:
+        withheld = catalogue.withheld if catalogue is not None else frozenset()
+        return services.items.popular(window, now_ms, count, withheld)
     if catalogue is None or not catalogue.has_category(category):
         topic = services.settings.topic("items")
         message = f"category is {category!a}, wanted: one that an item of the topic {topic} has"
         raise ApiError(404, "unknown_category", message, "category")
-    return lambda item: catalogue.in_category(item, category)
+    members = catalogue.members(category)
+    if len(members) > SMALL:
+        return services.items.popular(window, now_ms, count, catalogue.withheld, members.__contains__)
+    return services.items.popular_among(members - catalogue.withheld, window, now_ms, count)

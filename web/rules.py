@@ -46,6 +46,7 @@ RULE_PARAMS = (
 _RULE_NAMES: Final = frozenset(param.name for param in RULE_PARAMS)
 
 MORE: Final = 5  # times as many candidates as are shown, when rules reorder them
+ENOUGH: Final = 500  # items that pass: the most that a request can show or reorder
 PREPARE_S: Final = 0.1  # 100,000 items by price, 20,000 by an expression; whoever forwards waits for 0.25 s
 PARTLY: Final = "the filter is new and the catalogue big: items that were not tried yet are left out; ask again"
 
@@ -99,15 +100,16 @@ def rules_of(services: Services, asked: Asked) -> Rules:
 
 
 async def prepare(services: Services, asked: Asked) -> None:
-    """Returns when it is known which items pass the filter, or after 0.1 s; other requests are answered meanwhile.
+    """Returns when enough is known of which items pass the filter, or after 0.1 s; others are answered meanwhile.
 
-    Only a filter that was not asked for lately takes any time, on a large catalogue. Raises `ApiError` like `rules_of`.
+    Only a narrow filter that was not asked for lately takes any time, on a large catalogue. Raises `ApiError` like
+    `rules_of`.
     """
     selection = selection_of(services, rules_of(services, asked).filter)
     if selection is None:
         return
     until = time.monotonic() + PREPARE_S
-    while not selection.complete and time.monotonic() < until:
+    while not selection.complete and len(selection.items) < ENOUGH and time.monotonic() < until:
         selection.advance(SLICE)
         await asyncio.sleep(0)
 
@@ -181,7 +183,7 @@ def _widened(
         exclude_seen=query.exclude_seen,
         accept=accept,
         explain=query.explain,
-        pool=None if pool is None else sorted(pool),  # the same order on every worker
+        pool=pool,
     )
 
 

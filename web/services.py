@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -83,6 +83,9 @@ class ItemsLike(Protocol):
         count: int,
         exclude: Set[str],
         accept: Callable[[str], bool] | None = None,
+    ) -> Sequence[tuple[str, float]]: ...
+    def popular_among(
+        self, items: Iterable[str], window: str, now_ms: int, count: int
     ) -> Sequence[tuple[str, float]]: ...
     def __len__(self) -> int: ...
 

@@ -17,9 +17,9 @@ term drowns part of what co-view knows.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
-from heapq import nlargest
+from heapq import nlargest, nsmallest
 from itertools import islice
 from typing import NamedTuple
 
@@ -221,7 +221,7 @@ class Blend:
             if _wanted(item, out, query):
                 candidates[item] = None
         if query.pool is not None:
-            candidates.update(dict.fromkeys(item for item in query.pool if _wanted(item, out, query)))
+            self._add_of_pool(candidates, query.pool, query, out)
             return
         # Still too few: a narrow filter, or a user who has seen or hidden the whole top. Go deeper.
         depth = POPULAR_DEPTH
@@ -232,6 +232,21 @@ class Blend:
             if len(listed) < depth:
                 return
             depth *= 8  # few steps to the end of a long list
+
+    def _add_of_pool(self, candidates: dict[str, None], pool: Collection[str], query: Query, out: Set[str]) -> None:
+        """Adds the most popular `count` of the pool, then any others of it while there are fewer."""
+        wanted = len(candidates) + query.count
+        depth = 4 * query.count
+        while len(candidates) < wanted:
+            listed = self._source.popular_among(pool, POPULAR_WINDOWS[-1], query.now_ms, depth)
+            more = (item for item, _ in listed if item not in candidates and _wanted(item, out, query))
+            candidates.update(dict.fromkeys(islice(more, wanted - len(candidates))))
+            if len(listed) < depth:
+                break
+            depth *= 8
+        if len(candidates) < query.count:
+            rest = (item for item in pool if item not in candidates and _wanted(item, out, query))
+            candidates.update(dict.fromkeys(nsmallest(query.count - len(candidates), rest)))
 
     def _parts(self, item: str, co_view: float, popular: _Popular, query: Query, near: Mapping[str, Near]) -> _Parts:
         last_ms = self._source.last_ms(item)

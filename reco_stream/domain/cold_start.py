@@ -15,7 +15,9 @@ from reco_stream.domain.ranker import ContentSource, Near, Query, Ranker, Rankin
 
 SEEDS: Final = 10
 EVERY: Final = 10
-NEAR_ENOUGH: Final = 0.2
+NEAR_ENOUGH: Final = (
+    0.35  # movielens_100k: 0.2 found 8 % more of the cold items and cost 1.5 times as much of the others
+)
 CANDIDATES: Final = 200
 
 IsCold = Callable[[str], bool]

@@ -6,7 +6,7 @@ same source and query give the same answer. Titles and ids of responses are the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
@@ -89,7 +89,7 @@ class Query:
 
     `hidden` items never come back, whatever happens. `exclude_seen` keeps the items of `recent` out, unless nothing
     else is left. `accept` restricts the answer to the items that it returns true for (a category, a stock rule);
-    `pool` are all those items when they are few, so that nobody has to look for them among all others.
+    `pool` are all those items when they are few (20,000), so that nobody has to look for them among all others.
     """
 
     recent: Sequence[RecentItem]
@@ -99,7 +99,7 @@ class Query:
     exclude_seen: bool = False
     accept: Callable[[str], bool] | None = None
     explain: bool = False
-    pool: Sequence[str] | None = None
+    pool: Collection[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +160,10 @@ class ItemSource(Protocol):
 
     def popular(self, window: str, now_ms: int, count: int, exclude: Set[str]) -> Sequence[tuple[str, float]]:
         """Items with a score above 0 in the window, highest first."""
+        ...
+
+    def popular_among(self, items: Iterable[str], window: str, now_ms: int, count: int) -> Sequence[tuple[str, float]]:
+        """`popular` of these items alone, for when they are few among all."""
         ...
 
     def last_ms(self, item: str) -> int | None:

@@ -6,7 +6,7 @@ import pytest
 
 from reco_stream.catalogue import Catalogue, Item, encode_item
 from reco_stream.catalogue.expression import BadExpression
-from reco_stream.catalogue.selection import AT_ONCE, SMALL, Selections, predicate
+from reco_stream.catalogue.selection import AT_ONCE, Selections, predicate
 from reco_stream.domain.rules import Filter
 
 FILTERS = [
@@ -49,7 +49,8 @@ def test_a_selection_is_what_the_filter_says_after_any_changes(wanted: Filter) -
     assert all(selection.accepts(item) == (item in expected) for item in ids)
 
 
-def test_a_big_catalogue_is_tried_in_slices_and_answers_meanwhile() -> None:
+def test_a_big_catalogue_is_tried_in_slices_and_answers_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reco_stream.catalogue.selection.SMALL", 2_000)
     catalogue = Catalogue()
     for number in range(3 * AT_ONCE):
         item = Item(item_id=f"i{number}", stock=number % 2)
@@ -67,7 +68,7 @@ def test_a_big_catalogue_is_tried_in_slices_and_answers_meanwhile() -> None:
         pass
     selection = selections.get(Filter(in_stock=True))
     assert selection.complete
-    assert len(selection.items) == 3 * AT_ONCE // 2 - 1 > SMALL
+    assert len(selection.items) == 3 * AT_ONCE // 2 - 1
     assert selection.pool is None
 
 

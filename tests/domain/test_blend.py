@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import pytest
@@ -37,6 +37,10 @@ class Items:
     def popular(self, window: str, now_ms: int, count: int, exclude: Set[str]) -> Sequence[tuple[str, float]]:
         pairs = sorted(self.scores.get(window, {}).items(), key=lambda pair: (-pair[1], pair[0]))
         return [pair for pair in pairs if pair[0] not in exclude][:count]
+
+    def popular_among(self, items: Iterable[str], window: str, now_ms: int, count: int) -> Sequence[tuple[str, float]]:
+        everything = self.popular(window, now_ms, 10_000, frozenset())
+        return [pair for pair in everything if pair[0] in set(items)][:count]
 
     def last_ms(self, item: str) -> int | None:
         return self.last.get(item)
@@ -245,3 +249,12 @@ def test_content_brings_items_that_nobody_touched_and_its_weight_counts() -> Non
     assert ranking.notes == ()
     assert "new" not in ids(blend, Query(recent("a"), 9, NOW_MS, hidden={"new"}))
     assert blend.rank(Query([], 2, NOW_MS)).items[0].item == "p"
+
+
+def test_of_a_pool_the_popular_come_first_and_then_the_others() -> None:
+    pool = frozenset(f"x{n:03}" for n in range(500)) | {"old", "c", "p"}
+    found = ids(Blend(SHOP), Query((), 5, NOW_MS, hidden={"p"}, accept=pool.__contains__, pool=pool))
+    assert found == ["c", "old", "x000", "x001", "x002"]
+    scores = {"all": {f"x{n:03}": float(n) for n in range(500)}}
+    found = ids(Blend(Items(scores=scores)), Query((), 5, NOW_MS, accept=lambda item: item < "x100", pool=pool))
+    assert found == ["x099", "x098", "x097", "x096", "x095"]  # far down among the pool's popular ones

@@ -220,6 +220,17 @@ def test_excluded_and_unaccepted_items_leave_room_for_the_next(shop: Published) 
     assert model.popular("24h", shop.now_ms(), 2, {"b"}, lambda item: item != "a") == [("c", 2.0), ("d", 1.0)]
 
 
+@pytest.mark.parametrize("window", WINDOWS)
+def test_the_popular_among_some_are_those_that_a_filter_leaves(shop: Published, window: str) -> None:
+    model, now_ms = model_of(shop.updates), shop.now_ms()
+    for some in ({"b", "d", "nobody"}, {"a", "b", "c", "d", "e"}, set[str]()):
+        found = model_of(shop.updates).popular_among(some, window, now_ms, 2)
+        assert found == model.popular_among(some, window, now_ms, 2)
+        assert found == model.popular(window, now_ms, 2, NONE, some.__contains__)
+    with pytest.raises(ValueError, match="window is '2h'"):
+        model.popular_among((), "2h", now_ms, 1)
+
+
 def test_a_narrow_filter_reaches_past_the_kept_list(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(item_model, "TOP_LIST_DEPTH", 4)
     source = Published()

@@ -138,6 +138,9 @@ class FakeItems:
         top = sorted(self.scores.items(), key=lambda pair: (-pair[1], pair[0]))
         return [pair for pair in top if pair[0] not in exclude and (accept is None or accept(pair[0]))][:count]
 
+    def popular_among(self, items: Iterable[str], window: str, now_ms: int, count: int) -> Sequence[tuple[str, float]]:
+        return self.popular(window, now_ms, count, frozenset(), set(items).__contains__)
+
     def __len__(self) -> int:
         return len(self.scores)
 
