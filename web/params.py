@@ -5,7 +5,7 @@ A refusal names the field, the value found and the value wanted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -79,6 +79,30 @@ class FlagParam:
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "enum": ["", "1", "true", "yes", "0", "false", "no"], "default": "false"}
+
+
+@dataclass(frozen=True)
+class SeenParam:
+    """A switch for all items that the user touched, or event types separated by commas for those touched like that."""
+
+    name: str
+    description: str
+    required: bool = False
+
+    def read(self, query: Mapping[str, str], types: Collection[str]) -> bool | frozenset[str]:
+        """Returns off, on, or the types, all among `types`; raises `ApiError` for anything else."""
+        found = query.get(self.name)
+        if found is None or found.lower() in FALSE:
+            return False
+        if found.lower() in TRUE:
+            return True
+        asked = frozenset(part.strip().lower() for part in found.split(","))
+        if asked <= set(types):
+            return asked
+        raise _bad(self.name, found, f"true, false, or some of {', '.join(sorted(types))}")
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "default": "false"}
 
 
 @dataclass(frozen=True)
@@ -247,7 +271,9 @@ USER_ID = TextParam("user_id", "the user, or ~session_id for somebody without an
 ITEM_ID = TextParam("item_id", "the item", required=True)
 CATEGORY = TextParam("category", "only items of this category of the catalogue")
 WINDOW = ChoiceParam("window", WINDOWS, "24h", "over which time events count")
-EXCLUDE_SEEN = FlagParam("exclude_seen", "leave out the items that the user touched lately")
+EXCLUDE_SEEN = SeenParam(
+    "exclude_seen", "leave out the items that the user touched lately, or those with events of these types"
+)
 EXPLAIN = FlagParam("explain", "show the parts of each score, and the data behind each reason")
 RANKER = OptionalChoiceParam("ranker", ("fusion", "blend"), "how candidates are ranked; missing: RECO_RANKER")
 PARTIAL = FlagParam("partial", "answer although owners are missing, and name their partitions")

@@ -26,10 +26,10 @@ FALLBACK_NOTE = "the worker that knows this user did not answer: these are popul
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How the caller wants the answer."""
+    """How the caller wants the answer. `exclude_seen`: all items that the user touched, or by event type."""
 
     count: int = 10
-    exclude_seen: bool = False
+    exclude_seen: bool | frozenset[str] = False
     explain: bool = False
     ranker: str | None = None
     asked: Asked = NOTHING_ASKED
@@ -93,7 +93,11 @@ class Recommender:
     def _rank(
         self, recent: Sequence[RecentItem], hidden: frozenset[str], wish: Wish, user: str | None = None
     ) -> Ranking:
-        query = Query(recent, wish.count, self._services.now_ms(), hidden, wish.exclude_seen, explain=wish.explain)
+        seen = wish.exclude_seen
+        if isinstance(seen, frozenset):
+            events = events_of(self._services, user) if user is not None else ()
+            hidden |= {item for item, kind, _ in events if kind in seen}
+        query = Query(recent, wish.count, self._services.now_ms(), hidden, seen is True, explain=wish.explain)
         ranker = self._services.ranker(wish.ranker)
         return rank(
             self._services,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 import msgspec
@@ -86,7 +86,7 @@ class RecommendationsForUser(UserView):
     async def get(self, request: web.Request) -> web.Response:
         query = request.query
         user = USER_ID.require(query)
-        return await self._respond(request, user, read_wish(query, COUNT))
+        return await self._respond(request, user, read_wish(query, COUNT, self.services.settings.event_weights))
 
 
 class Recommend(UserView):
@@ -108,7 +108,7 @@ class Recommend(UserView):
     async def get(self, request: web.Request, user_id: str) -> web.Response:
         query = request.query
         user = check_id("user_id", user_id)
-        return await self._respond(request, user, read_wish(query, K))
+        return await self._respond(request, user, read_wish(query, K, self.services.settings.event_weights))
 
 
 class RecommendationsForSession(JsonView):
@@ -141,9 +141,9 @@ class RecommendationsForSession(JsonView):
         return response
 
 
-def read_wish(query: Mapping[str, str], count: IntParam) -> Wish:
-    """Returns how the answer is wanted; raises `ApiError` 400 for a bad parameter."""
-    seen, explain, ranker = EXCLUDE_SEEN.read(query), EXPLAIN.read(query), RANKER.read(query)
+def read_wish(query: Mapping[str, str], count: IntParam, types: Collection[str]) -> Wish:
+    """Returns how the answer is wanted; `types` of events there are. Raises `ApiError` 400 for a bad parameter."""
+    seen, explain, ranker = EXCLUDE_SEEN.read(query, types), EXPLAIN.read(query), RANKER.read(query)
     return Wish(count.read(query), seen, explain, ranker, read_asked(query), AFTER.read(query))
 
 

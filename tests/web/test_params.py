@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from web.errors import ApiError
-from web.params import AT_MS, COUNT, EXPLAIN, PARTITIONS, USER_ID, WINDOW, check_id
+from web.params import AT_MS, COUNT, EXCLUDE_SEEN, EXPLAIN, PARTITIONS, USER_ID, WINDOW, check_id
 
 
 def refused(read: object, *arguments: object) -> ApiError:
@@ -41,6 +41,24 @@ def test_a_missing_flag_is_off() -> None:
 
 def test_a_flag_is_nothing_else() -> None:
     assert refused(EXPLAIN.read, {"explain": "maybe"}).message == "explain is 'maybe', wanted: true or false"
+
+
+@pytest.mark.parametrize(
+    ("found", "value"),
+    [("", True), ("true", True), ("0", False), ("purchase", {"purchase"}), ("Cart, purchase", {"cart", "purchase"})],
+)
+def test_seen_items_are_left_out_all_or_by_type(found: str, value: object) -> None:
+    assert EXCLUDE_SEEN.read({"exclude_seen": found}, ["view", "cart", "purchase"]) == value
+
+
+def test_seen_items_come_back_when_nothing_is_said() -> None:
+    assert EXCLUDE_SEEN.read({}, ["view"]) is False
+
+
+@pytest.mark.parametrize("found", ["bought", "purchase,", "true,purchase"])
+def test_types_that_there_are_none_of_are_refused(found: str) -> None:
+    error = refused(EXCLUDE_SEEN.read, {"exclude_seen": found}, ["view", "purchase"])
+    assert error.message == f"exclude_seen is '{found}', wanted: true, false, or some of purchase, view"
 
 
 def test_a_choice_is_one_of_its_words() -> None:

@@ -81,6 +81,15 @@ async def test_seen_items_are_left_out_when_asked_for(worker: Worker) -> None:
     assert not seen & set(ids(await (await worker.client.get(PATHS[0] + "&exclude_seen=true")).json()))
 
 
+async def test_a_bought_item_is_left_out_and_a_viewed_one_may_return(worker: Worker) -> None:
+    seed(worker)
+    found = ids(await (await worker.client.get(PATHS[0] + "&exclude_seen=purchase")).json())
+    assert "a" not in found
+    assert "e" in found
+    refused = await worker.client.get(PATHS[0] + "&exclude_seen=bought")
+    assert (refused.status, (await refused.json())["error"]["field"]) == (400, "exclude_seen")
+
+
 async def test_hidden_items_never_come_back(worker: Worker) -> None:
     seed(worker)
     worker.state.touch("u1", ("a", "view"), hidden=["d", "b"])
