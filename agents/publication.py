@@ -120,7 +120,12 @@ def read_item_stats(items: ItemModel) -> Apply:
 
 
 def read_sessions(recommender: Recommender) -> Apply:
-    """Takes {app}.sessions into the session index of the default ranker."""
+    """Takes {app}.sessions into the session index of the default ranker.
+
+    A new owner publishes all that awaited it, so what an older one still gets into the log after that is passed over:
+    the highest version of each partition is all that needs to be remembered.
+    """
+    newest: dict[int, int] = {}
 
     def apply(partition: int, key: bytes, value: bytes | None) -> None:
         name = key.decode()
@@ -129,7 +134,10 @@ def read_sessions(recommender: Recommender) -> Apply:
         if value is None:
             recommender.remove_session(name)
             return
-        _, raw = unseal(value)
+        stamp, raw = unseal(value)
+        if stamp.version < newest.get(partition, 0):
+            return
+        newest[partition] = stamp.version
         session = _decode_session(raw)
         items = [(item, visit.type, visit.time_ms) for item, visit in session.items.items()]
         recommender.update_session(name, items, session.last_ms)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 from agents.events import EventProcessor
 from agents.learning import Learning, PartitionLearning
+from reco_stream.domain.canary_ids import user_id
 from reco_stream.domain.partitioner import partition_of
 from reco_stream.domain.recommender import Recommender, is_sampled
 from reco_stream.engine.published import Stamp
@@ -105,6 +106,18 @@ def test_events_outside_the_sample_or_too_soon_ask_nothing() -> None:
     assert unsampled.publishable(0, stamp(1)) == []
     hurried = learning(Clock(step_s=0.001))
     assert 0 < fold(hurried, 0).learners["unseen"].samples < 10
+
+
+def test_canaries_teach_nothing() -> None:
+    shared = learning()
+    one = shared.partition(0)
+    rows = MemoryRows()
+    for number in range(200):
+        event = Event(user=user_id("w", 1), item=f"i{number}", type="view", time_ms=NOW_MS + number, weight=1.0)
+        one.before(rows, event)
+        fold_event(rows, event, TableRules())
+    one.applied()
+    assert not one.changed
 
 
 def test_questions_wait_the_longer_the_longer_they_take() -> None:

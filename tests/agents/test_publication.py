@@ -5,7 +5,7 @@ from typing import Any
 from agents.publication import Publication, read_catalogue, read_item_stats, read_sessions
 from reco_stream.catalogue import Catalogue, Item, encode_item
 from reco_stream.domain.recommender import Recommender
-from reco_stream.engine.published import Stamp, seal
+from reco_stream.engine.published import Stamp, seal, unseal
 from reco_stream.engine.table import MemoryRows
 from reco_stream.events import Event
 from tables import ALL_TABLES
@@ -138,3 +138,17 @@ def test_a_session_outside_the_sample_is_not_published() -> None:
     assert len(shared) < 20  # 1 + 1/2 + ... + 1/200 are expected: 6
     fold_event(rows, Event(user="u199", item="rare", type="view", time_ms=NOW_MS + 1, weight=1.0), rules)
     assert b"u199\0%d\0" % NOW_MS in published(rows)[SESSIONS_TOPIC]
+
+
+def test_a_session_of_an_older_owner_does_not_replace_that_of_a_newer_one() -> None:
+    (key, longer), *_ = published(folded(("u1", "a", NOW_MS), ("u1", "b", NOW_MS + 1)))[SESSIONS_TOPIC].items()
+    shorter = published(folded(("u1", "a", NOW_MS)))[SESSIONS_TOPIC][key]
+    assert longer is not None
+    assert shorter is not None
+    recommender = Recommender()
+    apply = read_sessions(recommender)
+    for partition, version, value in ((3, 8, longer), (3, 7, shorter)):
+        apply(partition, key, seal(Stamp(version, 9, NOW_MS), unseal(value)[1]))
+    assert recommender.index.items_of(key.decode()) == ["a", "b"]
+    apply(4, b"u2\0%d\0" % NOW_MS, seal(Stamp(7, 9, NOW_MS), unseal(shorter)[1]))  # versions are by partition
+    assert len(recommender.index) == 2
