@@ -1,10 +1,13 @@
+import gc
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reco_stream.domain.session_arena import SessionArena
 from reco_stream.domain.session_index import SessionIndex
 from tests.domain.random_sessions import START_MS, Session, index_of, random_sessions
 
@@ -85,6 +88,28 @@ def test_memory_stays_bounded_under_a_hot_item() -> None:
         index.put(f"s{number}", events("hot", start=START_MS + number), START_MS + number)
     assert len(index) <= 2 * 10 + 50 + 2
     assert index.nbytes < 100_000
+
+
+@pytest.mark.parametrize(("sessions", "items", "longest"), [(4_000, 1_000, 5), (4_000, 5, 5), (1_500, 10_000, 30)])
+def test_memory_is_what_the_formula_says(sessions: int, items: int, longest: int) -> None:
+    chance = random.Random(1)
+    gc.collect()
+    tracemalloc.start()
+    index = SessionIndex()
+    for number in range(sessions):
+        visits = [f"item-{int(items * chance.random() ** 2)}" for _ in range(chance.randint(1, longest))]
+        start = START_MS + number * 1_000
+        index.put(f"user-{number}\0{start}\0", events(*visits, start=start), start)
+    del visits
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    kept, known = len(index), len(index.number_of)
+    entries = sum(SessionArena.block_size(len(index.items_of(key))) for key in index.session_keys())
+    postings = sum(len(posting) for posting in index._postings)
+    arrays = 2 * (12 * entries + 32 * kept + 16 * known) + 8 * postings
+    assert postings <= 2 * index.sessions_per_item * known
+    assert index.nbytes <= arrays
+    assert 0.4 < used / (arrays + 250 * kept + 330 * known) < 1.0
 
 
 def test_removal_forgets_items_that_nobody_else_has() -> None:
