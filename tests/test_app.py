@@ -104,6 +104,20 @@ def test_unknown_user_gets_what_is_popular_and_hidden_items_stay_away(
     assert eventually(lambda: recommended("picky"), lambda found: "lamp" not in found) == ["desk"]
 
 
+def test_after_a_token_the_answer_has_the_event_whichever_worker_is_asked(
+    start_workers: Callable[..., list[Worker]],
+) -> None:
+    one, other = start_workers(2)
+    for number in range(5):
+        for worker in (one, other):
+            token = send(one, view("me", f"item-{number}"), view("me", f"{number}-{worker.url[-4:]}"))["token"]
+            found = get(worker.url, "/recommendations", user_id="me", after=token)
+            assert found["source"] == "owner"
+            assert found["freshness"]["after_applied"] is True
+            recent = get(worker.url, "/users/me/recent")["items"]
+            assert [entry["item_id"] for entry in recent[:2]] == [f"{number}-{worker.url[-4:]}", f"item-{number}"]
+
+
 def test_same_event_id_counts_once_and_a_bad_event_names_its_field(start_workers: Callable[..., list[Worker]]) -> None:
     (worker,) = start_workers(1)
     answer = send(

@@ -1,9 +1,11 @@
 """`reco worker`: settings and topics are checked, then the worker runs."""
 
+import asyncio
 import uuid
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from typer.testing import CliRunner, Result
 
 import reco_stream.app
@@ -56,3 +58,30 @@ def test_no_kafka_is_exit_code_69(monkeypatch: pytest.MonkeyPatch, started: list
     monkeypatch.setenv("RECO_BROKER", f"127.0.0.1:{free_ports(1)[0]}")
     assert reco("worker").exit_code == 69
     assert started == []
+
+
+@pytest.mark.kafka
+def test_a_worker_that_stopped_is_taken_away_with_leave(
+    kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch, started: list[Settings]
+) -> None:
+    app = f"worker-{uuid.uuid4().hex[:8]}"
+    for name, value in {"RECO_BROKER": kafka.bootstrap, "RECO_APP": app, "RECO_INSTANCE_ID": "reco-0"}.items():
+        monkeypatch.setenv(name, value)
+    assert reco("topics", "create").exit_code == 0
+    asyncio.run(be_a_member_for_a_moment(Settings(broker=kafka.bootstrap, app=app), "reco-0"))
+    first, second = reco("worker", "--leave"), reco("worker", "--leave")
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert "removed reco-0 from the group" in first.stdout
+    assert "has no member reco-0" in second.stderr
+    assert started == []
+
+
+async def be_a_member_for_a_moment(settings: Settings, name: str) -> None:
+    """A static member says nothing when it stops."""
+    async with AIOKafkaConsumer(
+        settings.topic("events"),
+        bootstrap_servers=settings.broker,
+        group_id=settings.state_name,
+        group_instance_id=name,
+    ):
+        pass
