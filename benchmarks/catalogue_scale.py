@@ -78,12 +78,16 @@ def recommendations(users: Sequence[str], **rules: str) -> list[str]:
     return [f"/recommendations?{urllib.parse.urlencode({'user_id': user, 'count': COUNT, **rules})}" for user in users]
 
 
-def imported(worker: Worker, folder: Path, environment: dict[str, str], count: int) -> list[str]:
+def shop_file(file: Path, count: int) -> Path:
+    """Returns the shop as JSON lines, written unless it is there."""
+    if not file.exists():
+        with file.open("wb") as out:
+            out.writelines(encode_item(item)[1] + b"\n" for item in shop_items(count))
+    return file
+
+
+def imported(worker: Worker, file: Path, environment: dict[str, str], count: int) -> list[str]:
     """Imports the shop and waits until the worker has it; returns what to say of it."""
-    file = folder / "items.jsonl"
-    with file.open("wb") as out:
-        for item in shop_items(count):
-            out.write(encode_item(item)[1] + b"\n")
     before, cpu = memory_mb(worker.pid, "VmRSS"), cpu_seconds(worker.pid)
     began = time.monotonic()
     command = [sys.executable, "-m", "reco_stream", "items", "import", str(file)]
@@ -144,7 +148,8 @@ def run(arguments: argparse.Namespace, kafka: KafkaServer, folder: Path) -> None
         users = [f"u{number}" for number in range(2_000)]
         random.Random(1).shuffle(users)
         rows = [asked(worker, "before the import", recommendations(users), arguments)]
-        said = imported(worker, folder, environment, arguments.items)
+        file = shop_file(arguments.file or folder / "items.jsonl", arguments.items)
+        said = imported(worker, file, environment, arguments.items)
         rows += [
             asked(worker, name, recommendations(users, **rules), arguments, COUNT) for name, rules in FILTERS.items()
         ]
@@ -168,6 +173,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each measurement")
     parser.add_argument("--changes", type=int, default=150, help="items that are sold out and come back")
     parser.add_argument("--database", help="URL of an empty PostgreSQL database; none: the topic is the catalogue")
+    parser.add_argument("--file", type=Path, help="where the shop is kept for the next run")
     parser.add_argument("--content", action="store_true", help="with vectors of the texts")
     parser.add_argument("--json", type=Path, help="folder for the figures")
     arguments = parser.parse_args()
