@@ -29,7 +29,7 @@ class Producer:
             **self._client,
             acks="all",
             enable_idempotence=True,
-            linger_ms=2,
+            linger_ms=0,
             max_batch_size=_MIB // 2,
             max_request_size=10 * _MIB,
         )

@@ -74,6 +74,7 @@ class ScenarioLearner:
         self.hits: Floats = np.zeros(arms)
         self.lead: Floats = np.zeros((2, arms))  # sums of the lead over the fusion, and of its square
         self._learned = self._prior
+        self._in_force: Floats | None = None  # of the statistics as they are: every question asks for it
 
     def learned(self) -> Floats:
         """Return the learned weights, whatever arm is in force."""
@@ -81,12 +82,10 @@ class ScenarioLearner:
 
     def weights(self) -> Floats:
         """Return the weights in force: the learned ones, or 1 for a source that is significantly better alone."""
-        arm = self.winner()
-        if arm == 0:
-            return self._learned
-        weights = np.zeros(len(self.names))
-        weights[arm - 1] = 1.0
-        return weights
+        if self._in_force is None:
+            arm = self.winner()
+            self._in_force = self._learned if arm == 0 else np.eye(len(self.names))[arm - 1]
+        return self._in_force
 
     def winner(self) -> int:
         """Return the arm in force: 0 for the fusion, 1 + i for source i alone."""
@@ -105,6 +104,7 @@ class ScenarioLearner:
         """
         found = np.flatnonzero(slate.numbers == target)
         keep = self._keep
+        self._in_force = None
         self.samples = self.samples * keep + 1.0
         for sums in (self.reciprocal, self.hits, self.lead, self.precision, self.information):
             sums *= keep
@@ -162,6 +162,7 @@ class ScenarioLearner:
 
     def load(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replace the statistics by the sum of `rows`, one a partition; rows of other sources are left out."""
+        self._in_force = None
         wanted = [row for row in rows if row["scenario"] == self.scenario and tuple(row["names"]) == self.names]
         self.samples = float(sum(row["samples"] for row in wanted))
         for name in ("precision", "information", "reciprocal", "hits", "lead"):

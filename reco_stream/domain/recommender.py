@@ -27,6 +27,7 @@ from reco_stream.domain.fusion import (
 from reco_stream.domain.fusion_learning import ScenarioLearner
 from reco_stream.domain.neighbourhood import Floats, Ints
 from reco_stream.domain.reasons import THEN_SHARE, SessionReason
+from reco_stream.domain.retrievers.base import best_places
 from reco_stream.domain.retrievers.history import History
 from reco_stream.domain.retrievers.kernel import CO_VIEW, RULES, SEQUENCE, SESSION_KNN, KernelBank
 from reco_stream.domain.retrievers.transitive import Transitive
@@ -153,7 +154,7 @@ class Recommender:
         slate = self._slate(context, exclude)
         scenario = "unseen" if all(event.item in exclude for event in context.recent) else "repeats"
         scores = self._fused(slate, scenario, method or self._method)
-        order = np.argsort(scores, kind="stable")[::-1][:count]
+        order = best_places(scores, count)
         found = self._explained(slate, order, scores, context, explain)
         if len(found) < count:
             taken = {recommendation.item for recommendation in found}

@@ -162,7 +162,30 @@ PyObject* fuse(PyObject*, PyObject* const* given, Py_ssize_t count) {
     }
 }
 
+// best(scores, count) -> places of the highest scores
+PyObject* best(PyObject*, PyObject* const* given, Py_ssize_t count) {
+    if (count != 2) return PyErr_Format(PyExc_TypeError, "best takes 2 arguments, found %zd", count);
+    try {
+        const std::size_t wanted = PyLong_AsSize_t(given[1]);
+        if (PyErr_Occurred()) return nullptr;
+        const Array<double> scores(given[0]);
+        std::vector<std::size_t> places(scores.size());
+        for (std::size_t at = 0; at < places.size(); at++) places[at] = at;
+        const auto end = places.begin() + static_cast<std::ptrdiff_t>(std::min(wanted, places.size()));
+        std::partial_sort(places.begin(), end, places.end(), [&](std::size_t one, std::size_t other) {
+            return scores[one] != scores[other] ? scores[one] > scores[other] : one > other;
+        });
+        Column<int64_t> found(static_cast<std::size_t>(end - places.begin()));
+        for (std::size_t at = 0; at < static_cast<std::size_t>(end - places.begin()); at++)
+            found[at] = static_cast<int64_t>(places[at]);
+        return found.take();
+    } catch (const std::exception& error) {
+        return refused(error);
+    }
+}
+
 PyMethodDef functions[] = {
+    {"best", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(best)), METH_FASTCALL, nullptr},
     {"merge", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(merge)), METH_FASTCALL, nullptr},
     {"fuse", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(fuse)), METH_FASTCALL, nullptr},
     {nullptr, nullptr, 0, nullptr},

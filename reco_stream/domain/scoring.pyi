@@ -8,6 +8,9 @@ import numpy.typing as npt
 _Floats = npt.NDArray[np.float64]
 _Ints = npt.NDArray[np.int64]
 
+def best(scores: _Floats, count: int, /) -> bytearray:
+    """Return the places (int64) of the `count` highest scores, highest first; the later place among equals."""
+
 def merge(
     parts: list[tuple[_Ints, _Floats, int]],
     banned: list[int],

@@ -9,6 +9,7 @@ import numpy as np
 
 from reco_stream.domain.context import Context
 from reco_stream.domain.neighbourhood import Floats, Ints
+from reco_stream.domain.scoring import best
 
 
 class Candidate(NamedTuple):
@@ -29,6 +30,15 @@ class Retriever(Protocol):
         ...
 
 
+def best_places(scores: Floats, count: int) -> Ints:
+    """Return the places of the `count` highest scores, highest first; the later place among equals.
+
+    >>> best_places(np.array([0.2, 0.5, 0.2]), 2).tolist()
+    [1, 2]
+    """
+    return np.frombuffer(best(scores, count), np.int64)
+
+
 def top(names: Sequence[str], numbers: Ints, scores: Floats, count: int, exclude: Set[str]) -> list[Candidate]:
     """Return the best candidates that are not excluded; among equal scores the later in `numbers` comes first.
 
@@ -37,7 +47,7 @@ def top(names: Sequence[str], numbers: Ints, scores: Floats, count: int, exclude
     wanted = min(count + len(exclude), len(scores))
     if wanted <= 0:
         return []
-    order = np.argsort(scores, kind="stable")[::-1][:wanted]
+    order = best_places(scores, wanted)
     chosen: list[Candidate] = []
     for number, score in zip(numbers[order].tolist(), scores[order].tolist(), strict=True):
         item = names[number]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from reco_stream.domain.neighbourhood import Floats, Ints
+from reco_stream.domain.retrievers.base import best_places
 from reco_stream.domain.retrievers.kernel import SESSION_KNN, Kernel, KernelRetriever
 from reco_stream.domain.retrievers.session_based import SessionRetriever
 from reco_stream.domain.session_index import SessionIndex
@@ -35,7 +36,7 @@ class Transitive(SessionRetriever):
         """Return items and scores of the second hop, given those of the first; both empty where the first is enough."""
         if len(numbers) >= self.enough:
             return _NO_NUMBERS, _NO_SCORES
-        best = numbers[np.argsort(scores, kind="stable")[::-1][: self.seeds + len(items)]].tolist()
+        best = numbers[best_places(scores, self.seeds + len(items))].tolist()
         seeds = [number for number in best if number not in items][: self.seeds]
         return self._second.score(seeds, now_ms) if seeds else (_NO_NUMBERS, _NO_SCORES)
 
