@@ -76,6 +76,16 @@ def test_items_stay_empty_unless_wanted() -> None:
     assert len(found.items) == 0
 
 
+def test_users_are_divided_among_partitions_and_added_up_again() -> None:
+    events = chained_log(100)
+    one, four = (WorkerTables(Recommender(), TableRules(), {}, True, partitions) for partitions in (1, 4))
+    for found in (one, four):
+        found.apply(events)
+    now_ms = events[-1].time_ms
+    assert four.items.popular("all", now_ms, 50, frozenset()) == one.items.popular("all", now_ms, 50, frozenset())
+    assert len({partition for partition, rows in enumerate(four._rows) if rows.stream_time_ms}) == 4
+
+
 # -- against a worker -------------------------------------------------------------------------------------------------
 
 
