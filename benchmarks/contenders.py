@@ -47,10 +47,14 @@ class Log:
 
 
 class Contender(Protocol):
-    """Something that reads the whole topic; `name` is its row in the table, `passes` how often it reads it."""
+    """Something that reads the whole topic; `name` is its row in the table, `passes` how often it reads it.
+
+    `settles`: it has work to do after the last event, which belongs to the cost of the events.
+    """
 
     name: str
     passes: int
+    settles: bool
 
     def start(self, log: Log, round_number: int, folder: Path) -> Iterator[Running]:
         """Yields the running process once, and ends it when asked for more."""
@@ -62,7 +66,9 @@ def measure(contender: Contender, log: Log, round_number: int, folder: Path, lim
     folder.mkdir(parents=True)
     try:
         with contextmanager(contender.start)(log, round_number, folder) as running:
-            return watch(running.pid, running.done, log.events * contender.passes, limit_s=limit_s)
+            return watch(
+                running.pid, running.done, log.events * contender.passes, limit_s=limit_s, settles=contender.settles
+            )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -91,6 +97,7 @@ class Ours:
     """A real `reco worker`: HTTP, publication and read models included. Each round folds a state of its own."""
 
     passes = 1
+    settles = True
 
     def __init__(self, name: str = "reco worker", environment: Mapping[str, str] | None = None) -> None:
         self.name = name
@@ -133,6 +140,8 @@ class BaselineProgress:
 
 class Baseline:
     """A module of benchmarks/baselines in a process of its own, under an interpreter that has what it imports."""
+
+    settles = False
 
     def __init__(self, name: str, module: str, interpreter: str = sys.executable, passes: int = 1) -> None:
         self.name = name

@@ -2,7 +2,8 @@
 
 Method. One Kafka on this machine, one topic of events, filled before the first run. Each contender is one process that
 reads the topic from its beginning with a fresh state: our engine under Faust without publication and read models,
-which the others do not have either; `reco worker` whole, as it is deployed; (a) Faust tables changed event by event;
+which the others do not have either; `reco worker` whole, as it is deployed, until it has read
+back all that it published; (a) Faust tables changed event by event;
 (b) Quix Streams exactly-once with its default commit interval; (c) a bare aiokafka loop that only decodes the JSON.
 (a) and (b) run the very rules of `tables/` over their own stores, see benchmarks/baselines. Rounds alternate: every
 contender once, then again; the table holds medians. A window begins with the first progress seen and ends with the last

@@ -15,6 +15,9 @@ from typing import Final
 
 TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 LOOK_EVERY_S: Final = 0.25
+# A process that has done its events has settled when it takes less than a fifth of a core over a second.
+SETTLED_BELOW: Final = 0.2
+SETTLES_WITHIN_S: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,14 @@ def memory_mb(pid: int, field: str = "VmHWM") -> float:
     raise ValueError(f"/proc/{pid}/status has no {field}")
 
 
-def watch(pid: int, done: Callable[[], int], total: int, *, limit_s: float, stall_s: float = 60.0) -> Speed:
+def watch(
+    pid: int, done: Callable[[], int], total: int, *, limit_s: float, stall_s: float = 60.0, settles: bool = False
+) -> Speed:
     """Looks at a process until it has done `total` events, or for `limit_s` after its first ones.
 
-    The window begins with the first look that sees progress, so start-up is not in it. Raises Stalled when nothing
-    moves for `stall_s`, OSError when the process is gone.
+    The window begins with the first look that sees progress, so start-up is not in it. With `settles` it ends when the
+    process has nothing more to do: what it publishes after its last event, and reads again, is in it. Raises Stalled
+    when nothing moves for `stall_s`, OSError when the process is gone.
     """
     first: Look | None = None
     last = Look(time.monotonic(), 0.0, 0)
@@ -94,6 +100,20 @@ def watch(pid: int, done: Callable[[], int], total: int, *, limit_s: float, stal
         last = look
         if first is not None and (look.done >= total or look.at_s - first.at_s >= limit_s):
             break
+    if settles:
+        last = _settled(pid, last)
     if first is None or last.done <= first.done:
         raise Stalled(f"process {pid}: all {last.done} events lie between two looks; give it more events")
     return Speed(last.done - first.done, last.at_s - first.at_s, last.cpu_s - first.cpu_s, memory_mb(pid))
+
+
+def _settled(pid: int, look: Look) -> Look:
+    """The last look at which the process was still busy."""
+    ends_s = look.at_s + SETTLES_WITHIN_S
+    while look.at_s < ends_s:
+        time.sleep(1.0)
+        later = Look(time.monotonic(), cpu_seconds(pid), look.done)
+        if later.cpu_s - look.cpu_s < SETTLED_BELOW * (later.at_s - look.at_s):
+            break
+        look = later
+    return look
