@@ -6,6 +6,7 @@ CPU is in microseconds, sizes are in bytes, rates a second.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, exp, log
@@ -33,8 +34,9 @@ class Costs:
     reading: float = 0.25
     event_bytes: float = 150.0
     user_row_bytes: float = 425.0  # all rows of a user
-    item_row_bytes: float = 2_500.0  # popularity and neighbours of an item in one partition, the list full
-    item_memory_bytes: float = 2_600.0  # the same in a read model
+    item_row_bytes: float = 4_500.0  # an item in one partition, at most: 100 neighbours, one type of event each hour
+    item_event_bytes: float = 100.0  # what one more event adds to it
+    item_memory_bytes: float = 4_650.0  # a row at most, in a read model
     base_memory_bytes: float = 300e6  # a worker that knows nothing yet
 
 
@@ -58,20 +60,20 @@ class Load:
 class Plan:
     """What the load needs. `breaks` says what is too much for workers that each know all items, worst first.
 
-    Then `shards` is above 1: so many parts of the catalogue, each known to some of the workers only, make it fit. That
-    is another design, and its figures are an estimate of it.
+    Then the processes are of three kinds, each of which can be multiplied by itself. That is another design: those that
+    fold, those that add the partitions of their share of the items up, and those that answer from their part of them.
     """
 
-    shards: int
+    processes: Mapping[str, int]
     partitions: int
-    workers: int
-    read_cores: float  # of each worker: taking in what is published
+    parts: int  # of the catalogue; 1: whoever answers knows all items
+    read_cores: float  # of each process that answers: taking in what is published
     fold_cores: float
     query_cores: float
-    memory_bytes: float  # of each worker
-    worker_disk_bytes: float  # of all workers
+    memory_bytes: float  # of each process that answers
+    state_disk_bytes: float
     kafka_disk_bytes: float
-    worker_network_bytes: float  # into each worker, a second
+    network_bytes: float  # of published rows into each process that answers, a second
     kafka_network_bytes: float  # out of Kafka, a second
     breaks: tuple[str, ...]
 
@@ -99,58 +101,105 @@ def plan(load: Load, costs: Costs = COSTS) -> Plan:
     More workers want more partitions, in each of which an item has fewer events, so that more is published of each
     event: the two are found in turn. There are twice as many partitions as workers, so that workers can double.
     """
-    partitions = LEAST_PARTITIONS
-    found = _with_partitions(load, costs, partitions)
+    partitions = _partitions(_fold_cores(load, costs) / (costs.busy - costs.idle))
     for _ in range(_MOST_ROUNDS):
-        wanted = ceil(2 * found.workers / LEAST_PARTITIONS) * LEAST_PARTITIONS
-        if wanted <= partitions:
+        breaks = _breaks(load, costs, partitions)
+        if breaks:
+            return _staged(load, costs, breaks)
+        workers = _needed(_fold_cores(load, costs) + _query_cores(load, costs, 1), load, costs, partitions)
+        if _partitions(workers) <= partitions:
             break
-        partitions = wanted
-        found = _with_partitions(load, costs, partitions)
-    return found
+        partitions = _partitions(workers)
+    return _plan(load, costs, {"workers": workers}, partitions, 1, partitions, ())
 
 
-def item_rows(load: Load, partitions: int) -> float:
-    """Returns items times the partitions that know them, if events spread evenly: the most there can be."""
+def _staged(load: Load, costs: Costs, breaks: tuple[str, ...]) -> Plan:
+    room = costs.busy - costs.idle
+    folding = ceil(_fold_cores(load, costs) / room)
+    partitions = _partitions(folding)
+    merging = ceil(_read_cores(load, costs, partitions) / room)
+    merged = _read_cores(load, costs, 1), item_bytes(load, costs, 1) * _memory_of_row(costs)
+    parts = max(ceil(merged[0] / costs.reading), ceil(merged[1] / (load.memory_bytes - costs.base_memory_bytes)))
+    answering = max(parts, ceil(_query_cores(load, costs, parts) / (room - merged[0] / parts)))
+    processes = {"folding": folding, "merging": merging, "answering": answering}
+    return _plan(load, costs, processes, partitions, parts, 1, breaks)
+
+
+def item_bytes(load: Load, costs: Costs, partitions: int) -> float:
+    """Returns the bytes of all rows of items: those that `partitions` partitions have, if events spread evenly."""
     each = load.events_per_s * load.days * DAY_S / load.items / partitions
-    return load.items * partitions * (1 - exp(-each))
+    known = 1 - exp(-each)
+    return load.items * partitions * known * min(costs.item_row_bytes, costs.item_event_bytes * (1 + each / known))
 
 
-def _with_partitions(load: Load, costs: Costs, partitions: int) -> Plan:
-    values, size = published(load.events_per_s / load.items / partitions)
-    rows = item_rows(load, partitions)
-    reading = load.events_per_s * values * costs.value_us / 1e6
-    memory = rows * costs.item_memory_bytes
-    for_rows = load.memory_bytes - costs.base_memory_bytes
-    shards = max(1, ceil(reading / costs.reading), ceil(memory / for_rows))
-    fold = load.events_per_s * costs.event_us / 1e6
-    hops = 1 if shards == 1 else min(shards, _ANCHORS)
-    queries = load.queries_per_s * (costs.query_us + hops * costs.hop_us) / 1e6
-    workers = max(shards, ceil((fold + queries) / (costs.busy - costs.idle - reading / shards)))
-    state = load.users * costs.user_row_bytes + rows * costs.item_row_bytes
-    broadcast = load.events_per_s * size / shards
-    events = load.events_per_s * costs.event_bytes
-    log_bytes = events * load.days * DAY_S
-    # Changelog and published rows are compacted, and a fifth of them waits for the cleaner.
-    compacted = 1.2 * (state + rows * costs.item_row_bytes)
-    return Plan(
-        shards=shards,
-        partitions=partitions,
-        workers=workers,
-        read_cores=reading / shards,
-        fold_cores=fold,
-        query_cores=queries,
-        memory_bytes=costs.base_memory_bytes + memory / shards,
-        worker_disk_bytes=state,
-        kafka_disk_bytes=load.replication * (log_bytes + compacted),
-        worker_network_bytes=broadcast + events / workers,
-        kafka_network_bytes=workers * broadcast + events,
-        breaks=_breaks(reading / costs.reading, memory / for_rows),
-    )
+def _partitions(workers: float) -> int:
+    return max(1, ceil(2 * workers / LEAST_PARTITIONS)) * LEAST_PARTITIONS
 
 
-def _breaks(reading: float, memory: float) -> tuple[str, ...]:
+def _fold_cores(load: Load, costs: Costs) -> float:
+    return load.events_per_s * costs.event_us / 1e6
+
+
+def _query_cores(load: Load, costs: Costs, parts: int) -> float:
+    hops = min(parts, _ANCHORS)
+    return load.queries_per_s * (costs.query_us + hops * costs.hop_us) / 1e6
+
+
+def _read_cores(load: Load, costs: Costs, partitions: int) -> float:
+    return load.events_per_s * _published(load, partitions)[0] * costs.value_us / 1e6
+
+
+def _published(load: Load, partitions: int) -> tuple[float, float]:
+    return published(load.events_per_s / load.items / partitions)
+
+
+def _memory_of_row(costs: Costs) -> float:
+    return costs.item_memory_bytes / costs.item_row_bytes
+
+
+def _needed(cores: float, load: Load, costs: Costs, partitions: int) -> int:
+    return ceil(cores / (costs.busy - costs.idle - _read_cores(load, costs, partitions)))
+
+
+def _breaks(load: Load, costs: Costs, partitions: int) -> tuple[str, ...]:
     """What is how many times too much for a worker that knows all items."""
-    found = {"CPU to read what the others publish": reading, "memory for all items": memory}
+    memory = item_bytes(load, costs, partitions) * _memory_of_row(costs)
+    found = {
+        "CPU to read what the others publish": _read_cores(load, costs, partitions) / costs.reading,
+        "memory for all items": memory / (load.memory_bytes - costs.base_memory_bytes),
+    }
     worst_first = sorted(found.items(), key=lambda pair: -pair[1])
-    return tuple(f"{what}: {times:.1f} times what a worker has" for what, times in worst_first if times > 1)
+    return tuple(f"{what}: {times:.1f} times what a worker has for it" for what, times in worst_first if times > 1)
+
+
+def _plan(
+    load: Load,
+    costs: Costs,
+    processes: Mapping[str, int],
+    partitions: int,
+    parts: int,
+    seen_partitions: int,
+    breaks: tuple[str, ...],
+) -> Plan:
+    """`seen_partitions`: of how many partitions whoever answers has a row of an item."""
+    rows = item_bytes(load, costs, partitions)
+    state = load.users * costs.user_row_bytes + rows
+    events = load.events_per_s * costs.event_bytes
+    into_each = load.events_per_s * _published(load, seen_partitions)[1] / parts
+    to_merge = load.events_per_s * _published(load, partitions)[1] if parts > 1 else 0.0
+    # Changelog and published rows are compacted, and a fifth of them waits for the cleaner.
+    kafka_disk = load.replication * (events * load.days * DAY_S + 1.2 * (state + rows))
+    return Plan(
+        processes=processes,
+        partitions=partitions,
+        parts=parts,
+        read_cores=_read_cores(load, costs, seen_partitions) / parts,
+        fold_cores=_fold_cores(load, costs),
+        query_cores=_query_cores(load, costs, parts),
+        memory_bytes=costs.base_memory_bytes + item_bytes(load, costs, seen_partitions) * _memory_of_row(costs) / parts,
+        state_disk_bytes=state,
+        kafka_disk_bytes=kafka_disk,
+        network_bytes=into_each,
+        kafka_network_bytes=events + to_merge + into_each * list(processes.values())[-1],
+        breaks=breaks,
+    )

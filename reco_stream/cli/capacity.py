@@ -41,8 +41,8 @@ def capacity(
 ) -> None:
     """Estimate workers, partitions, memory, disk and network of a load, and say what is too much for one worker.
 
-    From costs that were measured on two cores. With more than one part of the catalogue the load needs what reco-stream
-    does not have: workers that know a part of the items. docs/capacity.md says how this is reckoned.
+    From costs that were measured on two cores; docs/capacity.md says how. Where something is too much, what is printed
+    is an estimate of what reco-stream does not have yet: processes that fold, merge and answer, each of a kind.
 
     Example: reco capacity --users 10M --items 1M --rate 50k
     """
@@ -52,15 +52,15 @@ def capacity(
     found = plan(load)
     rows = {
         "partitions": f"{found.partitions:,}",
-        "workers, one core each": f"{found.workers:,}",
-        "parts of the catalogue": f"{found.shards:,}",
+        **{f"{kind}, one core each": f"{count:,}" for kind, count in found.processes.items()},
+        "parts of the catalogue": f"{found.parts:,}",
         "cores that fold": f"{found.fold_cores:,.1f}",
         "cores that answer": f"{found.query_cores:,.1f}",
         "of each core, to read the others": f"{found.read_cores:,.2f}",
-        "memory of a worker": _gb(found.memory_bytes),
-        "disk of all workers": _gb(found.worker_disk_bytes),
+        "memory of each": _gb(found.memory_bytes),
+        "disk of the state": _gb(found.state_disk_bytes),
         "disk of Kafka": _gb(found.kafka_disk_bytes),
-        "network into a worker": f"{found.worker_network_bytes / 1e6:,.1f} MB/s",
+        "published rows into each": f"{found.network_bytes / 1e6:,.1f} MB/s",
         "network out of Kafka": f"{found.kafka_network_bytes / 1e6:,.1f} MB/s",
     }
     for name, text in rows.items():

@@ -13,8 +13,8 @@ def test_the_example_prints_what_it_needs_and_what_is_too_much() -> None:
     assert result.exit_code == 0
     lines = dict(line.rsplit("  ", 1) for line in result.output.splitlines() if not line.startswith("too much"))
     named = {name.strip(): value.strip() for name, value in lines.items()}
-    assert int(named["workers, one core each"]) > 1
-    assert named["memory of a worker"].endswith("GB")
+    assert int(named["folding, one core each"]) > 1
+    assert named["memory of each"].endswith("GB")
     assert "too much for workers that know all items: " in result.output
 
 
