@@ -54,15 +54,17 @@ def popular(services: Services, category: str | None, window: str, count: int) -
 
 
 def _listed(services: Services, category: str | None, window: str, count: int) -> Sequence[tuple[str, float]]:
-    catalogue, now_ms = services.catalogue, services.now_ms()
+    catalogue, now_ms, popular = services.catalogue, services.now_ms(), services.items.popular
+    withheld = catalogue.withheld if catalogue is not None else frozenset()
     if category is None:
-        withheld = catalogue.withheld if catalogue is not None else frozenset()
-        return services.items.popular(window, now_ms, count, withheld)
+        # Withheld items may be many: to ask for so many more and leave them out would be slow.
+        accept = (lambda item: item not in withheld) if withheld else None
+        return popular(window, now_ms, count, frozenset(), accept)
     if catalogue is None or not catalogue.has_category(category):
         topic = services.settings.topic("items")
         message = f"category is {category!a}, wanted: one that an item of the topic {topic} has"
         raise ApiError(404, "unknown_category", message, "category")
     members = catalogue.members(category)
     if len(members) > SMALL:
-        return services.items.popular(window, now_ms, count, catalogue.withheld, members.__contains__)
-    return services.items.popular_among(members - catalogue.withheld, window, now_ms, count)
+        return popular(window, now_ms, count, frozenset(), lambda item: item in members and item not in withheld)
+    return services.items.popular_among(members - withheld, window, now_ms, count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,6 +46,7 @@ RULE_PARAMS = (
 )
 _RULE_NAMES: Final = frozenset(param.name for param in RULE_PARAMS)
 
+FEW: Final = 1_000  # withheld items that are simply left out; to copy the set of more would cost every request
 MORE: Final = 5  # times as many candidates as are shown, when rules reorder them
 ENOUGH: Final = 500  # items that pass: the most that a request can show or reorder
 PREPARE_S: Final = 0.1  # 100,000 items by price, 20,000 by an expression; whoever forwards waits for 0.25 s
@@ -148,17 +150,21 @@ def _ranked(
 ) -> Ranking:
     selection = selection_of(services, rules.filter)
     hidden = set(query.hidden) | set(rules.deny)
-    if services.catalogue is not None:
-        hidden |= services.catalogue.withheld
+    withheld: AbstractSet[str] = services.catalogue.withheld if services.catalogue is not None else frozenset()
+    many = withheld if len(withheld) > FEW else frozenset()
+    if not many:
+        hidden |= withheld
     if rules.exclude_events:
         hidden |= _excluded(rules, events(), query.now_ms)
-    accept = _accept(rules, selection, asked.shown)
+    accept = _accept(rules, selection, asked.shown, many)
     found = ranker.rank(_widened(query, rules, selection, accept, hidden))
     facts_of = _facts_of(services)
     items = rerank(found.items, rules, facts_of, query.now_ms, query.count)
     if len(items) < query.count and services.catalogue is not None and not rules.reorders:
         items += _unknown_to_events(services, rules, selection, items, hidden, accept, query.count - len(items))
-    pinned = [item for item in rules.pinned if item not in hidden and mark(item) not in asked.shown]
+    pinned = [
+        item for item in rules.pinned if item not in hidden and item not in withheld and mark(item) not in asked.shown
+    ]
     if pinned:
         items = pinned_first(items, pinned, query.count)
     notes = (*found.notes, PARTLY) if selection is not None and not selection.complete else found.notes
@@ -187,8 +193,12 @@ def _widened(
     )
 
 
-def _accept(rules: Rules, selection: Selection | None, shown: frozenset[bytes]) -> Callable[[str], bool] | None:
+def _accept(
+    rules: Rules, selection: Selection | None, shown: frozenset[bytes], withheld: AbstractSet[str]
+) -> Callable[[str], bool] | None:
     tests: list[Callable[[str], bool]] = []
+    if withheld:
+        tests.append(lambda item: item not in withheld)
     if selection is not None:
         tests.append(selection.items.__contains__ if selection.complete else selection.accepts)
     if rules.allow:

@@ -61,3 +61,18 @@ async def test_a_category_that_no_item_has_is_not_found(worker: Worker) -> None:
         error = (await response.json())["error"]
         assert (response.status, error["code"], error["field"]) == (404, "unknown_category", "category")
         assert "reco.items" in error["message"]
+
+
+@pytest.mark.parametrize("small", [0, 20_000])
+async def test_withheld_items_are_left_out_of_small_and_of_large_categories(
+    worker: Worker, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.popular.SMALL", small)
+    worker.items.scores = {f"i{n}": 10.0 - n for n in range(6)}
+    assert worker.services.catalogue is not None
+    for n in range(6):
+        item = Item(item_id=f"i{n}", categories=("garden",) if n % 2 else (), hidden=n == 1)
+        worker.services.catalogue.update(item.item_id, encode_item(item)[1])
+    for path, expected in (("/popular?category=garden", ["i3", "i5"]), ("/popular?count=2", ["i0", "i2"])):
+        body = await (await worker.client.get(path)).json()
+        assert [item["item_id"] for item in body["items"]] == expected

@@ -103,9 +103,11 @@ async def test_next_gives_more_without_repeats_to_the_end(worker: Worker) -> Non
     await ask(worker, 400, next="x")
 
 
+@pytest.mark.parametrize("few", [0, 1_000])
 async def test_hidden_deleted_and_denied_items_do_not_come_and_pinned_ones_come_first(
-    worker: Worker, tmp_path: Path
+    worker: Worker, tmp_path: Path, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("web.rules.FEW", few)
     fill(worker, 20)
     catalogue = worker.services.catalogue
     assert catalogue is not None
