@@ -11,7 +11,7 @@ from reco_stream import metrics
 from reco_stream.domain.partitioner import partition_of
 from reco_stream.engine.checkpoint import Rejection
 from reco_stream.engine.table import Rows
-from reco_stream.events import BadEvent, EventRules, decode_event
+from reco_stream.events import BadEvent, Event, EventRules, decode_event
 from tables.fold import fold_event
 from tables.recent import RECENT
 from tables.rules import TableRules
@@ -60,17 +60,21 @@ class EventProcessor:
             rows.stream_time_ms = event.time_ms
         if self._learning is not None:
             self._learning.before(rows, event)
-        before = self._full_row(rows, event.user)
+        before = self._full_row(rows, event)
         fold_event(rows, event, self._table_rules)
         if before:
             self._note_ended(rows, event.user, before)
         self._types[event.type] += 1
         return None
 
-    def _full_row(self, rows: Rows, user: str) -> Sequence[Session]:
-        """Returns the sessions of a user whose next one pushes one of them out; else nothing."""
-        row = rows.get(SESSIONS, user)
-        return () if row is None or len(row.sessions) < self._table_rules.sessions_kept else tuple(row.sessions)
+    def _full_row(self, rows: Rows, event: Event) -> Sequence[Session]:
+        """Returns the sessions of a user of which the event may push one out; else nothing."""
+        row, rules = rows.get(SESSIONS, event.user), self._table_rules
+        if row is None or len(row.sessions) < rules.sessions_kept:
+            return ()
+        newest = row.sessions[-1]
+        goes_on = newest.start_ms <= event.time_ms <= newest.last_ms + rules.session_gap_ms
+        return () if goes_on and newest.id == event.session else tuple(row.sessions)
 
     def _note_ended(self, rows: Rows, user: str, before: Sequence[Session]) -> None:
         row = rows.get(SESSIONS, user)
