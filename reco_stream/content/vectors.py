@@ -127,17 +127,20 @@ class Vectors:
         kept = [segment for segment in self._segments if segment.first < first]
         self._segments = [*kept, Segment(first, count, file, index, recall)]
 
-    def nearest(self, query: Floats, count: int, accept: Accept | None = None) -> list[tuple[str, float]]:
+    def nearest(
+        self, query: Floats, count: int, accept: Accept | None = None, effort: float = 1.0
+    ) -> list[tuple[str, float]]:
         """Return up to `count` items by falling cosine above 0, none twice, all accepted.
 
         A filter is applied to 4 times as many candidates; behind an index a narrow one may leave fewer than `count`.
+        `effort` is the share of the index's nodes to inspect, of those that give its recall.
         """
         length = float(np.linalg.norm(query))
         if length == 0:
             return []
         query = (query / length).astype(np.float32)
         wanted = count if accept is None else 4 * count
-        places = [*self._from_indexes(query, wanted), *self._exact(query, wanted)]
+        places = [*self._from_indexes(query, wanted, effort), *self._exact(query, wanted)]
         if not places:
             return []
         scores = np.asarray(self._rows[places], np.float32) @ query
@@ -153,11 +156,11 @@ class Vectors:
     def _is_live(self, place: int) -> bool:
         return self._place.get(self._names[place]) == place
 
-    def _from_indexes(self, query: Floats, count: int) -> list[int]:
+    def _from_indexes(self, query: Floats, count: int, effort: float) -> list[int]:
         found: list[int] = []
         for segment in self._segments:
             # Masked places are among the nearest too: those of an item that was changed again and again.
-            near = segment.index.get_nns_by_vector(query, 2 * count, search_k(segment.size))
+            near = segment.index.get_nns_by_vector(query, 2 * count, int(effort * search_k(segment.size)))
             found += [place for at in near if self._is_live(place := segment.first + at)][:count]
         return found
 

@@ -18,7 +18,7 @@ EVERY: Final = 10
 NEAR_ENOUGH: Final = (
     0.35  # movielens_100k: 0.2 found 8 % more of the cold items and cost 1.5 times as much of the others
 )
-CANDIDATES: Final = 200
+CANDIDATES: Final = 100
 
 IsCold = Callable[[str], bool]
 
