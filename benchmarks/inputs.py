@@ -54,6 +54,17 @@ def of_partitions(lines: Iterable[Line], partitions: int, first: int) -> Iterato
     return (line for line in lines if partition_of(line.key.decode(), partitions) < first)
 
 
+def read_inputs(log: Path | None, loaded: int, fresh: int, items: int) -> tuple[list[Line], list[Line]]:
+    """The first `loaded` events of a log, or of a long tail of `items`, and at most `fresh` that follow them.
+
+    Raises ValueError when there are none left to follow.
+    """
+    lines = list(log_file(log, loaded + fresh) if log else long_tail(loaded + fresh, items))
+    if len(lines) <= loaded:
+        raise ValueError(f"{log} has {len(lines)} events; wanted: more than the {loaded} that are loaded before")
+    return lines[:loaded], lines[loaded:]
+
+
 def long_tail(
     events: int, items: int, *, seed: int = 1, users: int | None = None, zipf: float = ZIPF
 ) -> Iterator[Line]:

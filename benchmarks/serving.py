@@ -1,9 +1,11 @@
-"""Recommendations and ingestion over HTTP: requests a second, CPU a request, latency at a constant rate.
+"""Recommendations over HTTP: requests a second, CPU a request, latency at a constant rate, and the cost of a hop.
 
-    python -m benchmarks.serving --log events.jsonl.gz
+    python -m benchmarks.serving --log events.csv.gz --events 400000
 
-One worker with the state of a log. The load generator (http_load.py) runs in a process of its own beside it, so on two
-cores client, broker and worker share: CPU a request is the worker's own, wall time is an upper bound.
+A worker with the state of the first events of a log; the next ones come in, at half of what the worker can take, while
+it is asked again. For the hop a second worker shares the partitions: users of the second are asked for there and at the
+first, in turns. The load generator (http_load.py) runs in a process of its own beside it, so on two cores client,
+broker and worker share: CPU a request is the worker's own, wall time is an upper bound.
 """
 
 from __future__ import annotations
@@ -21,13 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.http_load import Result, closed_loop, get, in_turn, open_loop, post
-from benchmarks.inputs import load, log_file, long_tail
+from benchmarks.inputs import load, read_inputs
 from benchmarks.measure import cpu_seconds
 from benchmarks.report import emit, table
 from reco_stream import worker_api
+from reco_stream.domain.partitioner import partition_of
 from reco_stream.event_files import Line
 from reco_stream.kafka_server import KafkaServer
-from reco_stream.local_workers import Worker, wait_until_ready, worker_environment
+from reco_stream.local_workers import Worker, stop_workers, wait_until_ready, worker_environment
 from reco_stream.ports import free_ports
 from reco_stream.settings import Settings
 
@@ -68,23 +71,6 @@ def asking(worker: Worker, users: Sequence[str], arguments: argparse.Namespace) 
     return rows
 
 
-def sending(worker: Worker, lines: Sequence[Line], arguments: argparse.Namespace) -> list[Row]:
-    """Events over HTTP, each acknowledged by Kafka, until all are applied."""
-    rows: list[Row] = []
-    for name, size in (("events in batches of 500", BATCH), ("single events", 1)):
-        bodies = [
-            post("/events", b"[" + b",".join(line.value for line in lines[at : at + size]) + b"]")
-            for at in range(0, min(len(lines), 200 * size), size)
-        ]
-        before = cpu_seconds(worker.pid)
-        result = asyncio.run(closed_loop(worker.url, in_turn(bodies), CONNECTIONS, arguments.seconds))
-        began = time.perf_counter()
-        caught_up(worker)
-        applied_s = time.perf_counter() - began
-        rows.append(row(f"{name}, applied {applied_s:.1f} s after the last", worker, before, result, size))
-    return rows
-
-
 def ingest_forever(url: str, bodies: list[bytes], per_second: float) -> None:
     asyncio.run(open_loop(url, in_turn(bodies), per_second / BATCH, 3600.0, CONNECTIONS))
 
@@ -116,38 +102,64 @@ def asking_under_load(
     return rows
 
 
+def hop(workers: Sequence[Worker], users: Sequence[str], arguments: argparse.Namespace) -> list[Row]:
+    """The same users asked for at their owner and at the other worker, at a rate that leaves both idle."""
+    near, owner = workers
+    found = worker_api.get(owner.url, "/health")["partitions"]
+    mine = {partition["partition"] for partition in found if partition["running"]}
+    count = worker_api.get(near.url, "/health")["partitions"]
+    partitions = len(count) + len(found)
+    theirs = [user for user in users if partition_of(user, partitions) in mine]
+    questions = in_turn([get(f"/recommendations?user_id={user}") for user in theirs])
+    rows: list[Row] = []
+    for name, worker in (("asked at the owner", owner), ("one hop", near)):
+        asyncio.run(open_loop(worker.url, questions, arguments.hop_rate, 1.0))  # warm: the pool between the workers
+        before = cpu_seconds(worker.pid)
+        result = asyncio.run(open_loop(worker.url, questions, arguments.hop_rate, arguments.seconds))
+        rows.append(row(f"open loop, {arguments.hop_rate}/s, {name}", worker, before, result))
+    return rows
+
+
+def owns_half(worker: Worker) -> bool:
+    """Says whether the partitions are divided and running: two workers own twelve."""
+    partitions = worker_api.get(worker.url, "/health")["partitions"]
+    return 0 < len(partitions) <= 6 and all(partition["running"] for partition in partitions)
+
+
 def run(arguments: argparse.Namespace, kafka: KafkaServer, folder: Path) -> None:
     settings = Settings(broker=kafka.bootstrap, app=f"serving-{uuid.uuid4().hex[:8]}")
-    lines = list(
-        log_file(arguments.log, arguments.events)
-        if arguments.log
-        else long_tail(arguments.events or 200_000, arguments.items)
-    )
-    asyncio.run(load(settings, iter(lines)))
+    loaded, fresh = read_inputs(arguments.log, arguments.events, arguments.fresh, arguments.items)
+    asyncio.run(load(settings, iter(loaded)))
     environment = {**worker_environment(settings.broker, settings.app), "RECO_TIME": "stream", "RECO_CANARY_S": "0"}
-    worker = Worker(free_ports(1)[0], folder, environment)
+    workers = [Worker(free_ports(1)[0], folder, environment)]
     try:
-        wait_until_ready([worker], APPLIED_WITHIN_S)
-        caught_up(worker)
-        users = sorted({json.loads(line.value).get("user_id") or "" for line in lines[-50_000:]} - {""})
+        wait_until_ready(workers, APPLIED_WITHIN_S)
+        caught_up(workers[0])
+        users = sorted({json.loads(line.value).get("user_id") or "" for line in loaded[-50_000:]} - {""})
         random.Random(1).shuffle(users)
-        rows = asking(worker, users, arguments)
-        rows += asking_under_load(worker, users, lines, arguments)
-        caught_up(worker)
-        rows += sending(worker, lines, arguments)
+        rows = asking(workers[0], users, arguments)
+        rows += asking_under_load(workers[0], users, fresh, arguments)
+        caught_up(workers[0])
+        workers.append(Worker(free_ports(1)[0], folder, environment))
+        wait_until_ready(workers, APPLIED_WITHIN_S)
+        while not all(map(owns_half, workers)):
+            time.sleep(0.2)
+        rows += hop(workers, users, arguments)
     finally:
-        worker.stop()
+        stop_workers(workers)
     header = ["load", "a second", "worker CPU us each", "p50 ms", "p90 ms", "p99 ms", "refused"]
-    emit("serving", table(header, rows), {"header": header, "rows": rows, "events": len(lines)}, arguments.json)
+    emit("serving", table(header, rows), {"header": header, "rows": rows, "events": len(loaded)}, arguments.json)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--log", type=Path, help="event log, as `reco replay` reads it; none: the long tail")
-    parser.add_argument("--events", type=int, help="at most so many events of the log; events of the long tail")
+    parser.add_argument("--events", type=int, default=200_000, help="events that are loaded before")
+    parser.add_argument("--fresh", type=int, default=200_000, help="events that come in meanwhile, again and again")
     parser.add_argument("--items", type=int, default=50_000, help="items of the long tail")
     parser.add_argument("--rates", type=int, nargs="*", default=[500, 1000], help="requests a second, open loop")
     parser.add_argument("--ingest", type=int, default=10_000, help="events a second beside the requests")
+    parser.add_argument("--hop-rate", type=int, default=200, help="requests a second for the hop")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement")
     parser.add_argument("--json", type=Path, help="folder for the figures")
     arguments = parser.parse_args()

@@ -1,0 +1,90 @@
+"""Events over HTTP, each acknowledged by Kafka (acks=all) before its answer, until all are applied.
+
+    python -m benchmarks.ingest_http --log events.csv.gz --events 200000
+
+A worker with the state of the first events of a log takes the next ones in the log's order, in batches and one by one,
+on 8 connections that each send again as soon as they are answered. CPU is the worker's own, folding and publishing
+included, up to the last event applied; broker and client have the same cores, so events a second are a lower bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from benchmarks.http_load import closed_loop, in_turn, post
+from benchmarks.inputs import load, read_inputs
+from benchmarks.measure import cpu_seconds
+from benchmarks.report import emit, table
+from benchmarks.serving import APPLIED_WITHIN_S, caught_up
+from reco_stream.event_files import Line
+from reco_stream.kafka_server import KafkaServer
+from reco_stream.local_workers import Worker, wait_until_ready, worker_environment
+from reco_stream.ports import free_ports
+from reco_stream.settings import Settings
+
+CONNECTIONS = 8
+Row = list[Any]
+
+
+def measured(worker: Worker, lines: list[Line], size: int, connections: int, seconds: float) -> tuple[Row, int]:
+    """One row, and how many of the lines were sent."""
+    groups = [lines[at : at + size] for at in range(0, len(lines) - size, size)]
+    bodies = [post("/events", b"[" + b",".join(line.value for line in group) + b"]") for group in groups]
+    before = cpu_seconds(worker.pid)
+    result = asyncio.run(closed_loop(worker.url, in_turn(bodies), connections, seconds))
+    answered = time.perf_counter()
+    caught_up(worker)
+    applied_s = time.perf_counter() - answered
+    sent = len(result.seconds) * size
+    cpu_us = (cpu_seconds(worker.pid) - before) / sent * 1e6
+    bad = sum(count for status, count in result.statuses.items() if status != 202)
+    latencies = [result.quantile_ms(share) for share in (0.5, 0.99)]
+    name = f"{'single events' if size == 1 else f'batches of {size}'}, {connections} connections"
+    return [name, sent / result.wall_s, cpu_us, applied_s, *latencies, bad], sent
+
+
+def run(arguments: argparse.Namespace, kafka: KafkaServer, folder: Path) -> None:
+    settings = Settings(broker=kafka.bootstrap, app=f"ingest-{uuid.uuid4().hex[:8]}")
+    loaded, fresh = read_inputs(arguments.log, arguments.events, arguments.fresh, arguments.items)
+    asyncio.run(load(settings, iter(loaded)))
+    environment = {**worker_environment(settings.broker, settings.app), "RECO_TIME": "stream", "RECO_CANARY_S": "0"}
+    worker = Worker(free_ports(1)[0], folder, environment)
+    rows: list[Row] = []
+    try:
+        wait_until_ready([worker], APPLIED_WITHIN_S)
+        caught_up(worker)
+        for size, connections in ((500, CONNECTIONS), (1, CONNECTIONS), (1, 8 * CONNECTIONS)):
+            row, sent = measured(worker, fresh, size, connections, arguments.seconds)
+            rows.append(row)
+            fresh = fresh[sent:] or fresh
+    finally:
+        worker.stop()
+    header = ["events", "a second", "worker CPU us each", "applied s after", "p50 ms", "p99 ms", "refused"]
+    figures = {"header": header, "rows": rows, "events": len(loaded)}
+    emit("ingest_http", table(header, rows), figures, arguments.json)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--log", type=Path, help="event log, as `reco replay` reads it; none: the long tail")
+    parser.add_argument("--events", type=int, default=200_000, help="events that are loaded before")
+    parser.add_argument("--fresh", type=int, default=600_000, help="at most so many of the following events are sent")
+    parser.add_argument("--items", type=int, default=50_000, help="items of the long tail")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement")
+    parser.add_argument("--json", type=Path, help="folder for the figures")
+    arguments = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        KafkaServer(Path(folder) / "kafka", heap="1g", die_with_parent=True) as kafka,
+    ):
+        run(arguments, kafka, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
