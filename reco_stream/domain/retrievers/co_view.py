@@ -55,7 +55,7 @@ class CoView(SessionRetriever):
     name = "co_view"
 
     def __init__(
-        self, index: SessionIndex, normalise: Normalise = "llr", last_n: int = 10, correlated: int = CORRELATED
+        self, index: SessionIndex, normalise: Normalise = "row", last_n: int = 10, correlated: int = CORRELATED
     ) -> None:
         if normalise not in ("row", "llr"):
             raise ValueError(f"co_view: normalise is {normalise!r}, wanted 'row' or 'llr'")
