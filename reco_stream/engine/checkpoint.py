@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 _FOLD_ATTEMPTS = 2
 # Looks at the clock every so many records: a look costs 50 ns, a fold 10 us, one with many pairs 20 times that.
 _SLICE_CHECK_RECORDS = 4
+# Encoding so many rows takes 1 to 2 ms; building their RecordBatch comes next.
+_MANY_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,8 @@ class Checkpointer:
         if size > self._limits.max_bytes and len(part) > 1:
             self._abort()
             return None
+        if len(encoded) >= _MANY_ROWS:
+            await asyncio.sleep(0)  # web views share this loop
         if rejections:
             await self._send_rejections(rejections)  # step 2, first half: they must not be lost once the marker moves
         self.marker = msgspec.structs.replace(
