@@ -48,7 +48,6 @@ _RULE_NAMES: Final = frozenset(param.name for param in RULE_PARAMS)
 
 FEW: Final = 1_000  # withheld items that are simply left out; to copy the set of more would cost every request
 MORE: Final = 5  # times as many candidates as are shown, when rules reorder them
-ENOUGH: Final = 500  # items that pass: the most that a request can show or reorder
 PREPARE_S: Final = 0.1  # 100,000 items by price, 20,000 by an expression; whoever forwards waits for 0.25 s
 PARTLY: Final = "the filter is new and the catalogue big: items that were not tried yet are left out; ask again"
 
@@ -111,7 +110,7 @@ async def prepare(services: Services, asked: Asked) -> None:
     if selection is None:
         return
     until = time.monotonic() + PREPARE_S
-    while not selection.complete and len(selection.items) < ENOUGH and time.monotonic() < until:
+    while not selection.complete and not selection.is_wide and time.monotonic() < until:
         selection.advance(SLICE)
         await asyncio.sleep(0)
 

@@ -32,7 +32,10 @@ class Selection:
         """Raises BadExpression."""
         self._passes = predicate(wanted)
         self._catalogue = catalogue
-        self._left: Iterator[str] | None = iter(_starting_set(wanted, catalogue))
+        begin = _starting_set(wanted, catalogue)
+        self._left: Iterator[str] | None = iter(begin)
+        self._size = len(begin)
+        self._tried = 0
         self._changed: set[str] = set()
         self._budget = AT_ONCE
         self.items: set[str] = set()
@@ -43,9 +46,15 @@ class Selection:
         return self._left is None and not self._changed
 
     @property
+    def is_wide(self) -> bool:
+        """Whether so many items pass, as far as it can be told, that they are found among the popular ones."""
+        expected = len(self.items) * self._size / max(self._tried, 1) if self._left is not None else len(self.items)
+        return expected > SMALL
+
+    @property
     def pool(self) -> set[str] | None:
-        """All items that pass, when they are few and known."""
-        return self.items if self.complete and len(self.items) <= SMALL else None
+        """The items that are known to pass, when they are few: to be ranked among themselves."""
+        return None if self.is_wide else self.items
 
     def advance(self, count: int) -> None:
         """Tries the next `count` items, those that changed first."""
@@ -58,6 +67,7 @@ class Selection:
         for item_id in islice(self._left, count):
             tried += 1
             self._try(item_id)
+        self._tried += tried
         if tried < count:
             self._left = None
 

@@ -58,6 +58,7 @@ def test_a_big_catalogue_is_tried_in_slices_and_answers_meanwhile(monkeypatch: p
     selections = Selections(catalogue)
     selection = selections.get(Filter(in_stock=True))
     assert not selection.complete
+    assert selection.is_wide
     assert selection.pool is None
     assert selection.accepts(f"i{3 * AT_ONCE - 1}")
     assert not selection.accepts(f"i{3 * AT_ONCE - 2}")
@@ -93,6 +94,12 @@ def test_wanted_tags_and_categories_are_found_at_once_in_a_big_catalogue() -> No
     ):
         selection = selections.get(wanted)
         assert (selection.complete, len(selection.items)) == (True, found)
+
+
+def test_a_narrow_filter_is_known_as_such_before_everything_is_tried() -> None:
+    selection = Selections(filled(4 * AT_ONCE)).get(Filter(price_max=99))
+    assert (selection.complete, selection.is_wide) == (False, False)
+    assert selection.pool == {f"i{number}" for number in range(100)}
 
 
 def test_a_changed_item_is_tried_again_before_the_next_answer() -> None:
