@@ -56,3 +56,14 @@ def test_the_fusion_beats_popularity_on_chained_items() -> None:
         assert ours.figures["mrr"].low > popularity.figures["mrr"].high
     assert set(report.weights) == {"unseen", "repeats"}
     assert report.test_events == len(chained_log(400)) - round(0.5 * len(chained_log(400)))
+
+
+def test_the_fusion_is_never_below_the_interval_of_its_best_source() -> None:
+    sources = ("session_knn", "sequence", "rules", "co_view", "transitive", "history")
+    report = evaluate("chained", Log(chained_log(600)), split="0.5", visibility="open", systems=(*sources, "reco"))
+    for protocol in ("unseen", "repeats"):
+        *alone, ours = report.of(protocol)
+        for figure in ("hr", "mrr"):
+            best = max((source.figures[figure] for source in alone), key=lambda found: found.mean)
+            assert best.mean > 0.1
+            assert ours.figures[figure].mean >= best.low
