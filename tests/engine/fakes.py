@@ -212,6 +212,7 @@ class MemoryStore(PartitionStore):
             rows.pop(key, None)
             if value is not None:
                 rows[key] = value
+        self._marker = None
         self.position, self.written_at = position, 1e12
         rows[PLACE_KEY] = encode_place(Place(position, int(1e15), self.changelog_id, settled))
 
@@ -224,7 +225,7 @@ class MemoryStore(PartitionStore):
         return sum(len(key) + len(value) for key, value in self._opened().items())
 
     def close(self) -> None:
-        self._rows = None
+        self._rows = self._marker = None
 
     def wipe(self) -> None:
         self.close()
