@@ -9,6 +9,9 @@ and its quadratic model around w is a Gaussian of precision H and information H 
 sample, and w = (prior + sum H)^-1 (prior + sum (H w + g)): an online Newton method whose whole memory is two arrays
 that add over partitions, like the counts of everything else here.
 
+What tells is not the same after one item as after ten, so there are sums by length of the context (1, 2 to 3, 4 or more
+distinct items), and w_l = (20 + sum_l H)^-1 (20 w + sum_l (H w_l + g)): the weights of a length start from those of all.
+
 Beside the weights, each arm (the fusion, and each source alone) keeps a decayed reciprocal rank and hit rate. A source
 alone takes over only while its lead over the fusion, measured on the same samples, is significant.
 """
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -29,6 +32,9 @@ PRIOR_PRECISION = 20.0  # the prior is worth about as much as the first hundred 
 DEPTH = 20  # a hit is a rank of at most this
 TAKE_OVER_Z = 2.5  # a source alone must lead by 2.5 standard errors
 TAKE_OVER_SAMPLES = 200
+LENGTHS = ("1", "2-3", "4+")  # distinct items of the context
+LONGEST = 4
+ALL = -1  # weights over all lengths
 
 # Weights before anything is learned: set by hand, near what fits on validation parts of shops, news and films gave.
 PRIOR: Mapping[str, Mapping[str, float]] = {
@@ -42,6 +48,15 @@ PRIOR: Mapping[str, Mapping[str, float]] = {
         "history": 0.0,
     },
 }
+
+
+def length_class(items: int) -> int:
+    """Return the place in `LENGTHS` of a context of so many distinct items.
+
+    >>> [LENGTHS[length_class(items)] for items in (0, 1, 2, 3, 4, 50)]
+    ['1', '1', '2-3', '2-3', '4+', '4+']
+    """
+    return 0 if items <= 1 else 1 if items < LONGEST else 2
 
 
 @dataclass(slots=True)
@@ -66,26 +81,27 @@ class ScenarioLearner:
         self._prior = weights_of(scenario, PRIOR[scenario] if prior is None else prior)
         self._keep = 0.5 ** (1.0 / half_life_samples)
         size = len(self.names)
-        self.precision: Floats = np.zeros((size, size))
-        self.information: Floats = np.zeros(size)
+        self.precision: Floats = np.zeros((len(LENGTHS), size, size))
+        self.information: Floats = np.zeros((len(LENGTHS), size))
         self.samples = 0.0
         arms = 1 + len(SOURCES)
         self.reciprocal: Floats = np.zeros(arms)
         self.hits: Floats = np.zeros(arms)
         self.lead: Floats = np.zeros((2, arms))  # sums of the lead over the fusion, and of its square
-        self._learned = self._prior
+        self._learned: Floats = np.tile(self._prior, (len(LENGTHS) + 1, 1))  # one row a length, the last of all
         self._in_force: Floats | None = None  # of the statistics as they are: every question asks for it
 
-    def learned(self) -> Floats:
-        """Return the learned weights, whatever arm is in force."""
-        return self._learned
+    def learned(self, length: int = ALL) -> Floats:
+        """Return the learned weights, whatever arm is in force; `length`: a place in `LENGTHS`."""
+        return cast(Floats, self._learned[length])
 
-    def weights(self) -> Floats:
+    def weights(self, length: int = ALL) -> Floats:
         """Return the weights in force: the learned ones, or 1 for a source that is significantly better alone."""
         if self._in_force is None:
             arm = self.winner()
-            self._in_force = self._learned if arm == 0 else np.eye(len(self.names))[arm - 1]
-        return self._in_force
+            alone = np.eye(len(self.names))[arm - 1]
+            self._in_force = self._learned if arm == 0 else np.tile(alone, (len(LENGTHS) + 1, 1))
+        return cast(Floats, self._in_force[length])
 
     def winner(self) -> int:
         """Return the arm in force: 0 for the fusion, 1 + i for source i alone."""
@@ -97,8 +113,10 @@ class ScenarioLearner:
         best = int(np.argmax(z))
         return best if z[best] > TAKE_OVER_Z else 0
 
-    def learn(self, slate: Slate, target: int) -> None:
+    def learn(self, slate: Slate, target: int, length: int = 0) -> None:
         """Learn from one event: `target` is the number of the item that came, -1 for an unknown one.
+
+        `length`: place of the context's length in `LENGTHS`.
 
         A slate without the target counts as a miss of every arm and teaches nothing else.
         """
@@ -109,16 +127,16 @@ class ScenarioLearner:
         for sums in (self.reciprocal, self.hits, self.lead, self.precision, self.information):
             sums *= keep
         if len(found):
-            self._learn_from(features(slate, self.scenario), slate.scores, int(found[0]))
+            self._learn_from(features(slate, self.scenario), slate.scores, int(found[0]), length)
 
-    def _learn_from(self, rows: Floats, scores: Floats, target: int) -> None:
-        weights = self._learned
+    def _learn_from(self, rows: Floats, scores: Floats, target: int, length: int) -> None:
+        weights = self._learned[length]
         chances = probabilities(rows, weights)
         mean: Floats = rows @ chances
         curvature = (rows * chances) @ rows.T - np.outer(mean, mean)
         self._score_arms(chances, scores, target)
-        self.precision += curvature
-        self.information += curvature @ weights + rows[:, target] - mean
+        self.precision[length] += curvature
+        self.information[length] += curvature @ weights + rows[:, target] - mean
         self._solve()
 
     def _score_arms(self, chances: Floats, scores: Floats, target: int) -> None:
@@ -133,8 +151,10 @@ class ScenarioLearner:
 
     def _solve(self) -> None:
         prior = PRIOR_PRECISION * np.eye(len(self.names))
-        solved = np.linalg.solve(self.precision + prior, self.information + PRIOR_PRECISION * self._prior)
-        self._learned = solved.astype(np.float64)
+        precision, information = self.precision.sum(axis=0) + prior, self.information.sum(axis=0)
+        overall = np.linalg.solve(precision, information + PRIOR_PRECISION * self._prior)
+        right = (self.information + PRIOR_PRECISION * overall)[:, :, np.newaxis]
+        self._learned = np.vstack([np.linalg.solve(self.precision + prior, right)[:, :, 0], overall])
 
     def arms(self) -> dict[str, ArmScore]:
         """Return decayed figures of the fusion and of each source alone, as a rank just before the event gave them."""
@@ -152,6 +172,7 @@ class ScenarioLearner:
         return {
             "scenario": self.scenario,
             "names": list(self.names),
+            "lengths": list(LENGTHS),
             "samples": self.samples,
             "precision": self.precision.tolist(),
             "information": self.information.tolist(),
@@ -161,9 +182,9 @@ class ScenarioLearner:
         }
 
     def load(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Replace the statistics by the sum of `rows`, one a partition; rows of other sources are left out."""
+        """Replace the statistics by the sum of `rows`, one a partition; rows of other sources or lengths are left out."""
         self._in_force = None
-        wanted = [row for row in rows if row["scenario"] == self.scenario and tuple(row["names"]) == self.names]
+        wanted = [row for row in rows if self._is_alike(row)]
         self.samples = float(sum(row["samples"] for row in wanted))
         for name in ("precision", "information", "reciprocal", "hits", "lead"):
             sums = getattr(self, name)
@@ -171,3 +192,7 @@ class ScenarioLearner:
             for row in wanted:
                 sums += np.asarray(row[name], np.float64)
         self._solve()
+
+    def _is_alike(self, row: Mapping[str, Any]) -> bool:
+        wanted = {"scenario": self.scenario, "names": list(self.names), "lengths": list(LENGTHS)}
+        return all(row.get(name) == value for name, value in wanted.items())

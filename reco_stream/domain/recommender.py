@@ -24,7 +24,7 @@ from reco_stream.domain.fusion import (
     slate_of,
     weights_of,
 )
-from reco_stream.domain.fusion_learning import ScenarioLearner
+from reco_stream.domain.fusion_learning import ALL, LONGEST, ScenarioLearner, length_class
 from reco_stream.domain.neighbourhood import Floats, Ints
 from reco_stream.domain.reasons import THEN_SHARE, SessionReason
 from reco_stream.domain.retrievers.base import best_places
@@ -121,9 +121,10 @@ class Recommender:
         taught = self.learners if learners is None else learners
         number = self.index.number_of.get(item, -1)
         seen = set(context.items)
+        length = length_class(len(seen))
         if item not in seen:
-            taught["unseen"].learn(self._slate(context, seen), number)
-        taught["repeats"].learn(self._slate(context, frozenset()), number)
+            taught["unseen"].learn(self._slate(context, seen), number, length)
+        taught["repeats"].learn(self._slate(context, frozenset()), number, length)
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
@@ -131,11 +132,9 @@ class Recommender:
         """Return whether the weights of the scenario are fixed."""
         return scenario in self._pinned
 
-    def weights(self, scenario: str) -> dict[str, float]:
-        """Return the weights in force by name: pinned, or learned."""
-        weights = self._pinned.get(scenario)
-        found = self.learners[scenario].weights() if weights is None else weights
-        return dict(zip(SCENARIOS[scenario], found.tolist(), strict=True))
+    def weights(self, scenario: str, length: int = ALL) -> dict[str, float]:
+        """Return the weights in force by name: pinned, or learned; `length`: a place in `LENGTHS`."""
+        return dict(zip(SCENARIOS[scenario], self._weights(scenario, length).tolist(), strict=True))
 
     def recommend(
         self,
@@ -153,7 +152,7 @@ class Recommender:
         """
         slate = self._slate(context, exclude)
         scenario = "unseen" if all(event.item in exclude for event in context.recent) else "repeats"
-        scores = self._fused(slate, scenario, method or self._method)
+        scores = self._fused(slate, scenario, length_class(len(context.newest(LONGEST))), method or self._method)
         order = best_places(scores, count)
         found = self._explained(slate, order, scores, context, explain)
         if len(found) < count:
@@ -164,15 +163,16 @@ class Recommender:
 
     # -- internals --------------------------------------------------------------------------------------------------
 
-    def _fused(self, slate: Slate, scenario: str, method: str) -> Floats:
+    def _weights(self, scenario: str, length: int) -> Floats:
+        pinned = self._pinned.get(scenario)
+        return self.learners[scenario].weights(length) if pinned is None else pinned
+
+    def _fused(self, slate: Slate, scenario: str, length: int, method: str) -> Floats:
         if not len(slate):
             return np.zeros(0)
         if method == "rrf" and scenario not in self._pinned:
             return reciprocal_rank_scores(slate.scores)
-        weights = self._pinned.get(scenario)
-        if weights is None:
-            weights = self.learners[scenario].weights()
-        return chances(slate, weights)
+        return chances(slate, self._weights(scenario, length))
 
     def _slate(self, context: Context, exclude: Set[str]) -> Slate:
         """Score every source for the context; everything but the weights."""

@@ -93,6 +93,7 @@ PyObject* scorer_score(PyObject* self, PyObject* const* given, Py_ssize_t count)
         }
         return Py_BuildValue("(NN)", numbers.take(), votes.take());
     } catch (const std::exception& error) {
+        reinterpret_cast<PyScorer*>(self)->scorer->forget();
         return refused(error);
     }
 }

@@ -86,6 +86,13 @@ public:
         vote(index, items);
     }
 
+    // Makes the scratch as it was at first, after a failure.
+    void forget() {
+        sessions.clear();
+        session_at_.clear();
+        place_of_.clear();
+    }
+
     // For each of `numbers` and rank of the context: the sessions of that best rank that hold the item.
     std::vector<std::vector<Proof>> evidence(const Sessions& index, const std::vector<int64_t>& numbers) {
         std::vector<std::vector<Proof>> proofs(numbers.size(), std::vector<Proof>(static_cast<std::size_t>(last_n)));

@@ -89,11 +89,14 @@ def test_arrays_that_do_not_belong_together_are_refused() -> None:
         (items, [], support, "one posting and one support"),
         (items * 11, postings * 11, np.ones(11), "no more items than last_n"),
         (items, [np.array([10**6])], support, "names a session that is not there"),
+        (index.numbers(["i0", "i1"]), [postings[0], np.array([-1])], np.ones(2), "names a session that is not there"),
         (items, [postings[0].astype(np.int32)], support, "entries of another size"),
     ]
+    tried, expected = scorer(), score(scorer(), index, items, postings, support)
     for numbers, slots, supports, words in refused:
         with pytest.raises(ValueError, match=words):
-            score(scorer(), index, numbers, slots, supports)
+            score(tried, index, numbers, slots, supports)
+        assert score(tried, index, items, postings, support) == expected  # nothing is left behind
     with pytest.raises(ValueError, match="too long"):
         score(scorer(reach=1), index_of([("s", [("a", "view", START_MS)] * 3)]), [0], [np.array([0])], support)
     with pytest.raises(TypeError, match="takes 11 arguments"):
