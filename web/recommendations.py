@@ -52,7 +52,7 @@ class UserView(JsonView):
         partition = state.partition_of(user)
         if state.is_running(partition):
             require_read_models(self.services)
-            await prepare(self.services, wish.asked)
+            await prepare(self.services, wish.asked, wish.count)
             if wish.after is not None:
                 await wait_applied(self.services, partition, wish.after)
             if state.is_running(partition):
@@ -135,7 +135,7 @@ class RecommendationsForSession(JsonView):
         items = [str(item) for item in question.items]
         asked = Asked(question.scenario, question.rules, read_token(question.next))
         wish = Wish(question.count, question.exclude_seen, question.explain, question.ranker, asked)
-        await prepare(self.services, asked)
+        await prepare(self.services, asked, wish.count)
         response = json_response(self._recommender.for_items(items, wish))
         metrics.recommendation_answered("session", "read_model", time.perf_counter() - started)
         return response

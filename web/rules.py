@@ -49,6 +49,7 @@ _RULE_NAMES: Final = frozenset(param.name for param in RULE_PARAMS)
 FEW: Final = 1_000  # withheld items that are simply left out; to copy the set of more would cost every request
 MORE: Final = 5  # times as many candidates as are shown, when rules reorder them
 PREPARE_S: Final = 0.1  # 100,000 items by price, 20,000 by an expression; whoever forwards waits for 0.25 s
+PREPARE_MOST_S: Final = 1.0
 PARTLY: Final = "the filter is new and the catalogue big: items that were not tried yet are left out; ask again"
 
 
@@ -100,8 +101,10 @@ def rules_of(services: Services, asked: Asked) -> Rules:
     return rules
 
 
-async def prepare(services: Services, asked: Asked) -> None:
-    """Returns when enough is known of which items pass the filter, or after 0.1 s; others are answered meanwhile.
+async def prepare(services: Services, asked: Asked, count: int) -> None:
+    """Returns when enough is known of which items pass the filter; other requests are answered meanwhile.
+
+    That is after 0.1 s, or after 1 s while fewer than `count` items are known to pass.
 
     Only a narrow filter that was not asked for lately takes any time, on a large catalogue. Raises `ApiError` like
     `rules_of`.
@@ -109,8 +112,10 @@ async def prepare(services: Services, asked: Asked) -> None:
     selection = selection_of(services, rules_of(services, asked).filter)
     if selection is None:
         return
-    until = time.monotonic() + PREPARE_S
-    while not selection.complete and not selection.is_wide and time.monotonic() < until:
+    began = time.monotonic()
+    while not selection.complete and not selection.is_wide:
+        if time.monotonic() - began >= (PREPARE_S if len(selection.items) >= count else PREPARE_MOST_S):
+            return
         selection.advance(SLICE)
         await asyncio.sleep(0)
 
