@@ -34,6 +34,7 @@ from reco_stream.engine.engine import Engine
 from reco_stream.engine.marker import Marker
 from reco_stream.engine.read_model import ReadModelReader
 from reco_stream.engine.state import State
+from reco_stream.engine.tasks import end_tasks
 from reco_stream.engine_settings import engine_config, table_rules
 from reco_stream.events import EventRules
 from reco_stream.group_members import instance_id
@@ -104,9 +105,7 @@ class RecoApp(faust.App):  # type: ignore[misc]
         self.committed.draining = True
         await self.web.stop_server()
         await super().on_stop()
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await end_tasks(self._background)
         await self.catalogue_parts.stop()
         await self.engine.stop()
         await self.kafka.stop()

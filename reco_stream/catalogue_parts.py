@@ -16,6 +16,7 @@ from reco_stream.content.minilm import MiniLm, NoModel
 from reco_stream.content.model import ContentModel
 from reco_stream.content.share import TopicShare
 from reco_stream.engine.read_model import ReadModelReader
+from reco_stream.engine.tasks import end_tasks
 from reco_stream.kafka_clients import client_kwargs
 from reco_stream.setting_checks import Problem
 from reco_stream.settings import Settings
@@ -91,9 +92,7 @@ class CatalogueParts:
 
     async def stop(self) -> None:
         """Returns when all of it has ended."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         if self._database is not None:
             await self._database.close()
 

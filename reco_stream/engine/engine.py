@@ -21,6 +21,7 @@ from reco_stream.engine.partition import Observer, Partition, Phase, Source
 from reco_stream.engine.publisher import PublishesRows
 from reco_stream.engine.standby import Standbys
 from reco_stream.engine.store import PartitionStore, StoreResources
+from reco_stream.engine.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
@@ -83,9 +84,7 @@ class Engine:
                 for partition in self.partitions.values()
             )
         )
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         self._tasks.clear()
         for partition in self.partitions.values():
             partition.abandon()

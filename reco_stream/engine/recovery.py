@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from reco_stream.engine.crash import crash_point
 from reco_stream.engine.errors import ChangelogCorrupt
 from reco_stream.engine.store import PartitionStore
+from reco_stream.engine.tasks import heed_cancellation
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ async def changelog_reader(
         yield consumer
     finally:
         await consumer.stop()
+    heed_cancellation()
 
 
 async def restore(

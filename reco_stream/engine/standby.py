@@ -7,7 +7,6 @@ the tail.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -18,6 +17,7 @@ from aiokafka.errors import KafkaError
 from reco_stream.engine.config import EngineConfig
 from reco_stream.engine.recovery import newest, why_useless
 from reco_stream.engine.store import PartitionStore
+from reco_stream.engine.tasks import end_tasks
 from reco_stream.engine.topic_ids import fetch_topic_id
 
 log = logging.getLogger(__name__)
@@ -54,9 +54,7 @@ class Standbys:
 
     async def _stop(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end_tasks([self._task])
             self._task = None
 
     async def _run(self) -> None:

@@ -1,12 +1,13 @@
 """Recovery against a real changelog: up to a known offset, from where the store stopped, and never past it."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from reco_stream.engine import recovery
@@ -60,6 +61,26 @@ async def test_restores_rows_tombstones_and_marker_up_to_the_end(
     assert rows(store) == {b"ra": b"2"}
     assert (store.marker(), store.position) == (marker, 4)
     assert progress[-1] == (4, 4)
+
+
+@kafka_backed
+async def test_cancellation_that_the_closing_reader_swallows_is_heeded(
+    store: PartitionStore, appender: Appender, client: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the partition goes on to run in the middle of a rebalance, which waits for its end forever."""
+    stop, closing = AIOKafkaConsumer.stop, asyncio.Event()
+
+    async def closed(self: AIOKafkaConsumer) -> None:
+        closing.set()
+        await stop(self)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "stop", closed)
+    await appender.append([(b"ra", b"1")])
+    restoring = asyncio.create_task(restore(store, appender.topic, 0, 0, client))
+    await closing.wait()
+    restoring.cancel()
+    await asyncio.wait([restoring])
+    assert restoring.cancelled()
 
 
 @kafka_backed

@@ -55,6 +55,7 @@ WATCHED = [
     Place("aiokafka/conn.py", 408, "send", "3587057dfb1e"),
     Place("mode/services.py", 928, "_crash", "c55ecd45c057"),
     Place("aiokafka/consumer/consumer.py", 695, "highwater", "70706fce2e08"),
+    Place("aiokafka/consumer/fetcher.py", 444, "close", "ee18d442ded2"),
     Place("aiokafka/consumer/group_coordinator.py", 374, "_maybe_leave_group", "81f4946fd791"),
     # Named nowhere, but what the engine does only makes sense while these do what they do.
     Place("faust/transport/consumer.py", 539, "_set_active_tps", "e994018f472d"),
