@@ -23,6 +23,7 @@ from reco_stream.settings import Settings
 from reco_stream.topics import MIB, create_topics
 from reco_stream.verify.log import Source, open_reader
 from reco_stream.verify.verify import Report, verify
+from tests.fault.answers import wrong_answers
 from tests.fault.load import Load, Sent
 from tests.fault.report import Run
 from tests.fault.workers import READY_S, Worker, wait_until
@@ -149,8 +150,9 @@ class Cluster:
         return report
 
     def finish(self, *, expected_errors: tuple[str, ...] = (), source: Source | None = None) -> Report:
-        """Drains, waits for the last publication, stops every worker, and verifies everything."""
+        """Drains, compares answers, waits for the last publication, stops every worker, and verifies everything."""
         self.drain()
+        self.compare_answers(source)
         stopped = [worker for worker in self.live() if worker.stop() == 0]
         assert stopped, f"no worker ended well\n{self.tails()}"
         report = self.verify(source=source)
@@ -160,6 +162,16 @@ class Cluster:
         errors = [line for worker in self.workers.values() for line in worker.errors(expected_errors)]
         assert not errors, "unexplained lines:\n" + "\n".join(errors)
         return report
+
+    def compare_answers(self, source: Source | None = None) -> None:
+        """Waits until the workers answer over HTTP what a recount says; a rebalance may still be going on."""
+        wrong: list[str] = []
+
+        def met() -> bool:
+            wrong[:] = wrong_answers(self.settings, self.live(), source)
+            return not wrong
+
+        wait_until(met, lambda: "the answers are those of a recount\n" + "\n".join([*wrong, self.tails()]))
 
     def assert_no_foreign_record(self) -> None:
         """Asserts that nobody wrote to the changelog after a newer owner had fenced it."""

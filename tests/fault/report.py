@@ -50,6 +50,7 @@ FAULTS: Final = {
     "killed_owner": 21,
     "frozen_owner": 21,
     "database_is_killed_and_comes_back": 24,
+    "vectors_are_shared_and_the_share_of_a_killed_worker_moves": 25,
 }
 HEAD: Final = (
     "| fault | test | date | seed | kills | events | rows compared | differences | twice in the log / refused / "
