@@ -46,8 +46,9 @@ class EventProcessor:
             event = decode_event(record.key, record.value, record.timestamp, self._event_rules)
         except BadEvent as bad:
             return Rejection(record, bad.reason, bad.detail)
-        # Whoever has a row here was found at home before; for others the hash costs 3 us.
-        if rows.get(RECENT, event.user) is None:
+        # Whoever has a row here was found at home before, for others the hash costs 3 us; who has none has no sessions.
+        is_new = rows.get(RECENT, event.user) is None
+        if is_new:
             home = partition_of(event.user, self._partitions)
             if home != self._partition:
                 return Rejection(
@@ -60,7 +61,7 @@ class EventProcessor:
             rows.stream_time_ms = event.time_ms
         if self._learning is not None:
             self._learning.before(rows, event)
-        before = self._full_row(rows, event)
+        before = () if is_new else self._full_row(rows, event)
         fold_event(rows, event, self._table_rules)
         if before:
             self._note_ended(rows, event.user, before)
