@@ -19,7 +19,7 @@ from reco_stream import metrics
 from reco_stream.domain.canary_ids import is_canary
 from reco_stream.domain.context import Context
 from reco_stream.domain.fusion import SCENARIOS
-from reco_stream.domain.fusion_learning import ScenarioLearner
+from reco_stream.domain.fusion_learning import LENGTHS, ScenarioLearner
 from reco_stream.domain.recommender import Recommender, is_sampled
 from reco_stream.engine.published import Stamp, seal, unseal
 from reco_stream.engine.table import Rows
@@ -100,6 +100,9 @@ class Learning:
         merged = self.recommender.learners[scenario]
         merged.load([row for (_, name), (_, row) in self._rows.items() if name == scenario])
         metrics.fusion_learned(scenario, self.recommender.weights(scenario), merged.samples)
+        for place, length in enumerate(LENGTHS):
+            for source, weight in self.recommender.weights(scenario, place).items():
+                metrics.fusion_weight.labels(f"{scenario} {length}", source).set(weight)
 
 
 class PartitionLearning:

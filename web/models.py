@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from aiohttp import web
 
 from reco_stream.domain.fusion import SCENARIOS
+from reco_stream.domain.fusion_learning import LENGTHS
 from reco_stream.domain.recommender import Recommender
 from web.encoding import json_response
 from web.schemas import Arm, FusionWeights, Models
@@ -24,7 +26,8 @@ class RankingModels(JsonView):
             "Show how recommendations are ranked",
             {200: Models},
             description="Of the worker asked. The fusion's weights are learned from live events, by scenario: "
-            "`unseen` when the items seen are excluded, `repeats` when they may return. `arms` compares the fusion and "
+            "`unseen` when the items seen are excluded, `repeats` when they may return; `by_length` are those in force "
+            "by the number of different items of the session. `arms` compares the fusion and "
             "each source alone on the same sample, as mean reciprocal rank and hit rate at 20.",
             examples=("curl -s localhost:6066/models",),
         )
@@ -38,9 +41,15 @@ class RankingModels(JsonView):
 
 def _weights(fusion: Recommender, scenario: str) -> FusionWeights:
     learner = fusion.learners[scenario]
+    by_length = {length: _rounded(fusion.weights(scenario, place)) for place, length in enumerate(LENGTHS)}
     return FusionWeights(
-        {name: round(weight, _DIGITS) for name, weight in fusion.weights(scenario).items()},
+        _rounded(fusion.weights(scenario)),
+        by_length,
         fusion.is_pinned(scenario),
         round(learner.samples, 3),
         {name: Arm(round(arm.mrr, _DIGITS), round(arm.hit_rate, _DIGITS)) for name, arm in learner.arms().items()},
     )
+
+
+def _rounded(weights: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(weight, _DIGITS) for name, weight in weights.items()}

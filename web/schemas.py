@@ -93,9 +93,13 @@ class Arm(msgspec.Struct):
 
 
 class FusionWeights(msgspec.Struct):
-    """Weights in force for one scenario; `samples` is the decayed number of events that they were learned from."""
+    """Weights of one scenario: over all, and those in force by length of the session (1, 2-3, 4+ items).
+
+    `samples` is the decayed number of events that they were learned from.
+    """
 
     weights: dict[str, float]
+    by_length: dict[str, dict[str, float]]
     pinned: bool
     samples: float
     arms: dict[str, Arm]

@@ -10,7 +10,7 @@ sample, and w = (prior + sum H)^-1 (prior + sum (H w + g)): an online Newton met
 that add over partitions, like the counts of everything else here.
 
 What tells is not the same after one item as after ten, so there are sums by length of the context (1, 2 to 3, 4 or more
-distinct items), and w_l = (20 + sum_l H)^-1 (20 w + sum_l (H w_l + g)): the weights of a length start from those of all.
+distinct items), and w_l = (20 + sum_l H)^-1 (20 w + sum_l (H w_l + g)): a length starts from the weights of all.
 
 Beside the weights, each arm (the fusion, and each source alone) keeps a decayed reciprocal rank and hit rate. A source
 alone takes over only while its lead over the fusion, measured on the same samples, is significant.
@@ -182,7 +182,7 @@ class ScenarioLearner:
         }
 
     def load(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Replace the statistics by the sum of `rows`, one a partition; rows of other sources or lengths are left out."""
+        """Replace the statistics by the sum of `rows`, one a partition, without those of other sources or lengths."""
         self._in_force = None
         wanted = [row for row in rows if self._is_alike(row)]
         self.samples = float(sum(row["samples"] for row in wanted))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from reco_stream.domain.fusion import SOURCES, Slate
-from reco_stream.domain.fusion_learning import TAKE_OVER_SAMPLES, ScenarioLearner
+from reco_stream.domain.fusion_learning import ALL, TAKE_OVER_SAMPLES, ScenarioLearner
 
 PRIOR = dict.fromkeys(SOURCES[:4], 0.5)
 
@@ -43,6 +43,19 @@ def test_finds_the_source_that_tells(telling: int) -> None:
     assert weights[telling] > 4 * np.abs(np.delete(weights, telling)).max()
     arms = learner.arms()
     assert arms["fusion"].mrr > 0.95 * arms[SOURCES[telling]].mrr
+
+
+def test_contexts_of_another_length_have_weights_of_their_own() -> None:
+    learner = ScenarioLearner("unseen", PRIOR)
+    for place in range(400):
+        for telling, length in ((0, 0), (1, 2)):
+            slate, target = slates(1, telling, seed=place)[0]
+            learner.learn(slate, target, length)
+    short, middle, long, overall = (learner.learned(length) for length in (0, 1, 2, ALL))
+    assert short.argmax() == 0
+    assert long.argmax() == 1
+    assert middle.tolist() == pytest.approx(overall.tolist())
+    assert short[0] > overall[0] > long[0]
 
 
 def test_follows_a_change() -> None:
@@ -86,6 +99,7 @@ def test_statistics_survive_as_json_and_add_over_partitions() -> None:
 def test_rows_of_other_sources_are_left_out() -> None:
     row = taught(slates(100, 1)).row()
     learner = ScenarioLearner("unseen", PRIOR)
-    learner.load([{**row, "names": ["something", "else"]}, {**row, "scenario": "repeats"}])
+    others: list[dict[str, object]] = [{"names": ["something", "else"]}, {"scenario": "repeats"}, {"lengths": ["1"]}]
+    learner.load([{**row, **other} for other in others])
     assert learner.samples == 0
     assert learner.learned().tolist() == pytest.approx([0.5, 0.5, 0.5, 0.5, 0, 0, 0, 0])

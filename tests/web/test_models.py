@@ -26,6 +26,8 @@ async def test_learned_weights_are_shown_by_scenario(start: Start) -> None:
     assert found["rankers"] == ["blend", "fusion"]
     unseen = found["fusion"]["unseen"]
     assert unseen["weights"] == {name: round(weight, 6) for name, weight in recommender.weights("unseen").items()}
+    assert unseen["by_length"].keys() == {"1", "2-3", "4+"}
+    assert unseen["by_length"]["2-3"] == unseen["weights"]
     assert (unseen["pinned"], unseen["samples"]) == (False, 0.0)
     assert "fusion" in unseen["arms"]
 
