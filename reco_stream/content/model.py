@@ -268,7 +268,7 @@ class ContentModel:
                 model = max(int(time.time() * 1000), before_ms + 1), self._named(encoder)
                 await self._share.publish(list(encoder_records(encoder.dump(), model)))
                 self._use(encoder, model)
-            self._spaces.wants_rebuild = asked
+            self._spaces.wants_rebuild |= asked
         except NotPublished:
             self._reindex = asked
             raise
