@@ -7,9 +7,10 @@ that partition is refused, and a batch sent again is answered with the offset of
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from reco_stream.engine.changelog import Claim
 from reco_stream.engine.errors import ChangelogCorrupt, Fenced
 from reco_stream.engine.marker import PLACE_KEY, Place, decode_place, encode_place
 from reco_stream.engine.store import PartitionStore, Record
+from reco_stream.engine.tasks import heed_cancellation
 
 Gate = Callable[[str], Awaitable[None]]
 
@@ -164,8 +166,15 @@ class FakeReader:
 async def changelog_reader(
     tp: TopicPartition, start: int, client_kwargs: Mapping[str, Any]
 ) -> AsyncIterator[FakeReader]:
-    """Stands in for `recovery.changelog_reader`; the link is what the client's arguments hold."""
-    yield FakeReader(client_kwargs["link"], tp, start)
+    """Stands in for `recovery.changelog_reader`; the link is what the client's arguments hold.
+
+    Closing takes its time and swallows a cancellation, as aiokafka's does.
+    """
+    link: FakeLink = client_kwargs["link"]
+    yield FakeReader(link, tp, start)
+    with suppress(asyncio.CancelledError):
+        await link._gate("close")
+    heed_cancellation()
 
 
 class FakeDisk:

@@ -1,5 +1,6 @@
 """Schedules of the real engine: whatever the order of steps and faults, its state is the fold of the log."""
 
+import asyncio
 import logging
 import random
 from collections.abc import Callable, Sequence
@@ -8,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from reco_stream.engine import checkpoint, partition, publisher, recovery
+from reco_stream.engine import checkpoint, engine, partition, publisher, recovery
 from reco_stream.engine.changelog import Claim
 from reco_stream.engine.checkpoint import Checkpointer
 from reco_stream.engine.marker import MARKER_KEY, RULES_KEY, Marker, encode_marker
@@ -16,6 +17,7 @@ from reco_stream.engine.partition import Partition
 from reco_stream.engine.publisher import Publisher
 from reco_stream.engine.rows import RowCache
 from reco_stream.engine.store import PartitionStore, Record
+from tests.engine import fakes
 from tests.engine.fakes import FakeBroker, FakeLink, changelog_reader
 from tests.model.simulation import Simulation
 from tests.model.worker import CHANGELOG, Broken, WorkerSource
@@ -250,6 +252,16 @@ def forgotten_owner_not_fenced(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Partition, "_fence_forgotten", trust_the_new_epoch)
 
 
+def swallowed_cancellation_not_heeded(patch: pytest.MonkeyPatch) -> None:
+    async def told_once(tasks: Sequence[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    patch.setattr(fakes, "heed_cancellation", lambda: None)
+    patch.setattr(engine, "end_tasks", told_once)
+
+
 MUTANTS: list[Patch] = [
     store_before_changelog,
     marker_in_a_batch_of_its_own,
@@ -260,6 +272,7 @@ MUTANTS: list[Patch] = [
     rows_kept_over_a_recovery,
     spoiled_rows_kept,
     rejections_after_the_rows,
+    swallowed_cancellation_not_heeded,
 ]
 
 
