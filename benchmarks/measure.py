@@ -100,7 +100,7 @@ def watch(
         last = look
         if first is not None and (look.done >= total or look.at_s - first.at_s >= limit_s):
             break
-    if settles:
+    if settles and last.done >= total:
         last = _settled(pid, last)
     if first is None or last.done <= first.done:
         raise Stalled(f"process {pid}: all {last.done} events lie between two looks; give it more events")
