@@ -60,7 +60,8 @@ def test_the_fusion_beats_popularity_on_chained_items() -> None:
 
 def test_the_fusion_is_never_below_the_interval_of_its_best_source() -> None:
     sources = ("session_knn", "sequence", "rules", "co_view", "transitive", "history")
-    report = evaluate("chained", Log(chained_log(600)), split="0.5", visibility="open", systems=(*sources, "reco"))
+    log = Log(chained_log(1_000, items=200))
+    report = evaluate("chained", log, split="0.7", visibility="open", systems=(*sources, "reco"))
     for protocol in ("unseen", "repeats"):
         *alone, ours = report.of(protocol)
         for figure in ("hr", "mrr"):
