@@ -4,8 +4,9 @@ RUN apt-get update && apt-get install --yes --no-install-recommends g++ && rm -r
 RUN python -m venv /opt/reco
 COPY requirements.lock /src/
 RUN /opt/reco/bin/pip install --no-cache-dir --require-hashes -r /src/requirements.lock
-COPY pyproject.toml hatch_build.py README.md LICENSE /src/
+COPY pyproject.toml README.md LICENSE /src/
 COPY deploy/kafka /src/deploy/kafka
+COPY deploy/compile_scoring.py /src/deploy/
 COPY reco_stream /src/reco_stream
 COPY agents /src/agents
 COPY tables /src/tables

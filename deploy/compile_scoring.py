@@ -1,6 +1,6 @@
 """Compiles reco_stream/domain/scoring.cpp when the project is installed: beside its source, and into the wheel.
 
-`python hatch_build.py` compiles it again after a change, without an installation.
+`make install` compiles it again after a change.
 """
 
 from __future__ import annotations
@@ -36,7 +36,3 @@ class Compile(BuildHookInterface):  # type: ignore[type-arg]
         build_data["artifacts"].append(f"/{compile_in_place()}")
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
-
-
-if __name__ == "__main__":
-    print(Path(compile_in_place()).resolve())
