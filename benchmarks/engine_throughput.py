@@ -1,15 +1,14 @@
 """Events a second and CPU an event: our engine against what people would pick instead, on the same topic.
 
-Method. One Kafka on this machine, one topic of events, filled before the first run. Each contender is one process that
-reads the topic from its beginning with a fresh state: our engine under Faust without publication and read models,
-which the others do not have either; `reco worker` whole, as it is deployed, until it has read
-back all that it published; (a) Faust tables changed event by event;
-(b) Quix Streams exactly-once with its default commit interval; (c) a bare aiokafka loop that only decodes the JSON.
-(a) and (b) run the very rules of `tables/` over their own stores, see benchmarks/baselines. Rounds alternate: every
-contender once, then again; the table holds medians. A window begins with the first progress seen and ends with the last
-event or after `--seconds`; a slow contender so sees the beginning of the log only, where rows are small, which favours
-it; so does that its last commit may lie behind the window. CPU is that of the whole process, all threads
-(/proc/<pid>/stat), without the broker.
+Method. One Kafka on this machine, one topic of events, filled before the first run. Each contender is one process
+that reads the topic from its beginning with a fresh state: our engine under Faust without publication and read
+models, which the others do not have either; `reco worker` whole, as it is deployed, until it has read back all that
+it published; (a) Faust tables changed event by event; (b) Quix Streams exactly-once with its default commit interval;
+(c) a bare aiokafka loop that only decodes the JSON. (a) and (b) run the very rules of `tables/` over their own
+stores, see benchmarks/baselines. Rounds alternate: every contender once, then again; the table holds medians. A
+window begins with the first progress seen and ends with the last event or after `--seconds`; a slow contender so sees
+the beginning of the log only, where rows are small, which favours it; so does that its last commit may lie behind the
+window. CPU is that of the whole process, all threads (/proc/<pid>/stat), without the broker.
 
 Run: python -m benchmarks.engine_throughput --log events.csv.gz [--quix-python PATH] [--json FOLDER]
 Without --log the long-tail shop of benchmarks/inputs.py is made up; --quix-python is an interpreter with
