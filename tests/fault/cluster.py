@@ -268,7 +268,11 @@ class Cluster:
         return asyncio.run(run())
 
     def compact_hard(self, min_lag_ms: int = 0) -> None:
-        """From now on the changelog's segments are tiny and cleaned at once, but for `min_lag_ms`."""
+        """From now on the changelog's segments are tiny and cleaned at once, but for `min_lag_ms`.
+
+        Tombstones stay for ten minutes, longer than any worker of a test is frozen: a store that was away for longer
+        than Kafka keeps them cannot know what was deleted, and a worker builds such a store anew (`recovery.is_stale`).
+        """
         self.configure(
             self.settings.changelog_topic,
             cleanup_policy="compact",
@@ -278,7 +282,7 @@ class Cluster:
             min_cleanable_dirty_ratio="0.001",
             min_compaction_lag_ms=str(min_lag_ms),
             max_compaction_lag_ms=str(max(min_lag_ms, 200)),
-            delete_retention_ms="0",
+            delete_retention_ms="600000",
         )
 
     def wait_compacted(self) -> tuple[int, int]:
