@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -30,10 +31,12 @@ _POLL_S = 0.1
 _CROWDED_POLL_S = 0.005
 # Between two looks for a running partition while there is none.
 _NOTHING_RUNS_S = 0.02
-# An idle worker sends 100 fetches a second and sees an event of any partition within 10 ms; it has 20 ms to apply it.
+# The longest that a partition has to wait which is not in the fetch that is waiting; an event has 20 ms to be applied.
 _FETCH_MAX_WAIT_MS = 10
-# Until then the broker collects, so that single events come in batches: each fetch and each micro-batch costs 1 ms.
+# While events keep coming, the broker collects them for as long: each fetch and each micro-batch costs 1 ms.
 _FETCH_MIN_BYTES = 65_536
+# Events further apart than this do not keep coming: the broker answers at once.
+_APART_S = 0.01
 
 
 class Batch(list[Any]):
@@ -53,6 +56,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._polling = asyncio.Lock()
+        self._records_at = 0.0
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         """Replaces faust/transport/drivers/aiokafka.py:237 `_new_consumer_thread`."""
@@ -90,9 +94,16 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             crowded = engine.is_crowded()
             if active:
                 records = await self._getmany(active, _CROWDED_POLL_S if crowded else _POLL_S)
+                self._pace(bool(records), time.monotonic())
                 return [(tp, batch, tokens[tp.partition]) for tp, batch in records.items()]
         await self.sleep(_CROWDED_POLL_S if crowded else _NOTHING_RUNS_S)
         return []
+
+    def _pace(self, found: bool, now: float) -> None:
+        """Lets the broker collect while events keep coming; the first one after a pause is not kept waiting."""
+        self._thread.collect(found and now - self._records_at < _APART_S)
+        if found:
+            self._records_at = now
 
     async def start_partition(self, tp: TP, offset: int) -> None:
         """Delivers records of `tp` from `offset` on: no poll that began before has moved the position since."""
@@ -178,8 +189,14 @@ class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         """
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS
-        consumer._fetch_min_bytes = _FETCH_MIN_BYTES
         return consumer
+
+    def collect(self, much: bool) -> None:
+        """Sets how many bytes the fetches from now on wait for.
+
+        Each reads it anew: aiokafka/consumer/fetcher.py:584 `_get_actions_per_node`.
+        """
+        self._ensure_consumer()._fetcher._fetch_min_bytes = _FETCH_MIN_BYTES if much else 1
 
     async def on_thread_stop(self) -> None:
         """Extends faust/transport/drivers/aiokafka.py:551 `on_thread_stop`: leaves if told to.

@@ -93,6 +93,9 @@ class Consumer(BatchConsumer):
         self.flow_active = True
         self.can_resume_flow = asyncio.Event()
         self._polling = asyncio.Lock()
+        self._records_at = 0.0
+        self.collected: list[bool] = []
+        self._thread = SimpleNamespace(collect=self.collected.append)
         self._active_partitions: set[TP] = set()
         self._paused_partitions: set[TP] = set()
         self._committed_offset: dict[TP, int] = {}
@@ -207,6 +210,13 @@ async def test_nothing_is_fetched_while_the_flow_is_suspended(consumer: Consumer
     consumer.flow_active = True
     consumer.can_resume_flow.set()
     await until(lambda: consumer.offsets(0, "run") == [0])
+
+
+def test_broker_collects_only_while_events_keep_coming() -> None:
+    consumer = Consumer()
+    for found, now in ((True, 1.0), (True, 1.005), (True, 1.009), (False, 1.109), (True, 2.0)):
+        consumer._pace(found, now)
+    assert consumer.collected == [False, True, True, False, False]
 
 
 async def test_commits_what_the_markers_say_once() -> None:

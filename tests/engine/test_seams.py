@@ -55,6 +55,7 @@ WATCHED = [
     Place("aiokafka/conn.py", 408, "send", "3587057dfb1e"),
     Place("mode/services.py", 928, "_crash", "c55ecd45c057"),
     Place("aiokafka/consumer/consumer.py", 695, "highwater", "70706fce2e08"),
+    Place("aiokafka/consumer/fetcher.py", 584, "_get_actions_per_node", "ac50ec79eb3f"),
     Place("aiokafka/consumer/fetcher.py", 444, "close", "ee18d442ded2"),
     Place("aiokafka/consumer/group_coordinator.py", 374, "_maybe_leave_group", "81f4946fd791"),
     # Named nowhere, but what the engine does only makes sense while these do what they do.
@@ -170,6 +171,7 @@ def test_assignments_have_all_that_faust_asks_of_a_recovery() -> None:
 def test_attributes_that_we_set_exist() -> None:
     """Setting an attribute that a new version has renamed would do nothing."""
     assert "self._fetch_max_wait_ms = fetch_max_wait_ms" in installed("aiokafka/consumer/consumer.py").read_text()
+    assert "self._fetch_min_bytes = fetch_min_bytes" in installed("aiokafka/consumer/fetcher.py").read_text()
     assert (
         "self._group_instance_id = group_instance_id" in installed("aiokafka/consumer/group_coordinator.py").read_text()
     )
