@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +67,11 @@ def workers(tmp_path: Path) -> Iterator[Any]:
 
 
 def similar(worker: Worker) -> list[str]:
+    """Once all is published, which may be shortly after it has been applied."""
+    deadline = time.monotonic() + READY_WITHIN_S
+    while sum(item["score"] for item in get(worker.url, "/popular", window="all", count=100)["items"]) < EVENTS:
+        assert time.monotonic() < deadline, f"{worker.url} has not published all events"
+        time.sleep(0.05)
     return [found["item_id"] for found in get(worker.url, "/items/i0/similar", count=20)["items"]]
 
 
