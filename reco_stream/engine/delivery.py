@@ -33,10 +33,11 @@ _CROWDED_POLL_S = 0.005
 _NOTHING_RUNS_S = 0.02
 # The longest that a partition has to wait which is not in the fetch that is waiting; an event has 20 ms to be applied.
 _FETCH_MAX_WAIT_MS = 10
-# While events keep coming, the broker collects them for as long: each fetch and each micro-batch costs 1 ms.
-_FETCH_MIN_BYTES = 65_536
-# Events further apart than this do not keep coming: the broker answers at once.
-_APART_S = 0.01
+# From so many events a second on, the broker collects them: each micro-batch costs 1 ms, and a fetch brings one for
+# each partition. With 10 ms and 12 partitions they took a core whatever the rate, and requests waited for 40 ms.
+_COLLECT_FROM_PER_S = 200
+_COLLECT_BYTES = 65_536
+_COLLECT_MS = 50
 
 
 class Batch(list[Any]):
@@ -94,15 +95,15 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             crowded = engine.is_crowded()
             if active:
                 records = await self._getmany(active, _CROWDED_POLL_S if crowded else _POLL_S)
-                self._pace(bool(records), time.monotonic())
+                self._pace(sum(map(len, records.values())), time.monotonic())
                 return [(tp, batch, tokens[tp.partition]) for tp, batch in records.items()]
         await self.sleep(_CROWDED_POLL_S if crowded else _NOTHING_RUNS_S)
         return []
 
-    def _pace(self, found: bool, now: float) -> None:
+    def _pace(self, events: int, now: float) -> None:
         """Lets the broker collect while events keep coming; the first one after a pause is not kept waiting."""
-        self._thread.collect(found and now - self._records_at < _APART_S)
-        if found:
+        self._thread.collect(events > _COLLECT_FROM_PER_S * (now - self._records_at))
+        if events:
             self._records_at = now
 
     async def start_partition(self, tp: TP, offset: int) -> None:
@@ -192,11 +193,13 @@ class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         return consumer
 
     def collect(self, much: bool) -> None:
-        """Sets how many bytes the fetches from now on wait for.
+        """Sets what the fetches from now on wait for.
 
         Each reads it anew: aiokafka/consumer/fetcher.py:584 `_get_actions_per_node`.
         """
-        self._ensure_consumer()._fetcher._fetch_min_bytes = _FETCH_MIN_BYTES if much else 1
+        fetcher = self._ensure_consumer()._fetcher
+        fetcher._fetch_min_bytes = _COLLECT_BYTES if much else 1
+        fetcher._fetch_max_wait_ms = _COLLECT_MS if much else _FETCH_MAX_WAIT_MS
 
     async def on_thread_stop(self) -> None:
         """Extends faust/transport/drivers/aiokafka.py:551 `on_thread_stop`: leaves if told to.

@@ -214,9 +214,9 @@ async def test_nothing_is_fetched_while_the_flow_is_suspended(consumer: Consumer
 
 def test_broker_collects_only_while_events_keep_coming() -> None:
     consumer = Consumer()
-    for found, now in ((True, 1.0), (True, 1.005), (True, 1.009), (False, 1.109), (True, 2.0)):
-        consumer._pace(found, now)
-    assert consumer.collected == [False, True, True, False, False]
+    for events, now in ((1, 1.0), (1, 1.1), (30, 1.2), (11, 1.25), (0, 1.35), (9, 1.36)):
+        consumer._pace(events, now)
+    assert consumer.collected == [False, False, True, True, False, False]
 
 
 async def test_commits_what_the_markers_say_once() -> None:

@@ -171,7 +171,9 @@ def test_assignments_have_all_that_faust_asks_of_a_recovery() -> None:
 def test_attributes_that_we_set_exist() -> None:
     """Setting an attribute that a new version has renamed would do nothing."""
     assert "self._fetch_max_wait_ms = fetch_max_wait_ms" in installed("aiokafka/consumer/consumer.py").read_text()
-    assert "self._fetch_min_bytes = fetch_min_bytes" in installed("aiokafka/consumer/fetcher.py").read_text()
+    fetcher = installed("aiokafka/consumer/fetcher.py").read_text()
+    assert "self._fetch_min_bytes = fetch_min_bytes" in fetcher
+    assert "self._fetch_max_wait_ms = fetch_max_wait_ms" in fetcher
     assert (
         "self._group_instance_id = group_instance_id" in installed("aiokafka/consumer/group_coordinator.py").read_text()
     )
