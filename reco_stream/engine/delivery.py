@@ -27,7 +27,7 @@ SCHEME = "batch"
 
 # A partition that has just become active is fetched when the running poll returns.
 _POLL_S = 0.1
-# While a partition has no room it is not fetched; its two waiting batches of 1,000 events last for 30 ms.
+# While a partition has no room it is not fetched; its two waiting batches of up to 2,000 events last for 60 ms each.
 _CROWDED_POLL_S = 0.005
 # Between two looks for a running partition while there is none.
 _NOTHING_RUNS_S = 0.02
