@@ -14,7 +14,7 @@ from reco_stream.engine.table import Rows, Table
 from tables.dedupe import DEDUPE
 from tables.recent import RECENT, RecentRow, prune
 from tables.rules import TableRules
-from tables.sessions import SESSIONS
+from tables.sessions import SESSIONS, Ended
 
 SWEEP: Final = 4  # due users looked at after an event: more than one, or the sweep could fall behind for ever
 SWEPT_KEY: Final = "swept"  # holds the last stream day of which no user is left; sorts behind every day
@@ -32,8 +32,9 @@ def due_key(due_day: int, user: str) -> str:
     return f"{due_day:06d}{user}"
 
 
-def touched(rows: Rows, user: str, rules: TableRules) -> RecentRow:
-    """Return the user's recent row, alive and indexed as active at stream time; the caller puts it."""
+def touched(rows: Rows, user: str, rules: TableRules, ended: list[Ended]) -> RecentRow:
+    """Return the user's recent row, alive and indexed as active at stream time; the caller puts it. Sessions that
+    are forgotten are added to `ended`."""
     now_ms = rows.stream_time_ms
     ttl_ms = rules.ttl_ms(user)
     due_day = (now_ms + ttl_ms) // DAY_MS + 1
@@ -45,7 +46,7 @@ def touched(rows: Rows, user: str, rules: TableRules) -> RecentRow:
     else:
         rows.delete(EXPIRY, due_key(row.due_day, user))
         if row.due_day <= now_ms // DAY_MS:  # due, but the sweep has not come to it
-            rows.delete(SESSIONS, user)
+            _forget_sessions(rows, user, ended)
             row = RecentRow()
         else:
             prune(row, now_ms - ttl_ms)
@@ -54,8 +55,8 @@ def touched(rows: Rows, user: str, rules: TableRules) -> RecentRow:
     return row
 
 
-def sweep(rows: Rows) -> None:
-    """Forget up to `SWEEP` users who are due at stream time."""
+def sweep(rows: Rows, ended: list[Ended]) -> None:
+    """Forget up to `SWEEP` users who are due at stream time; their sessions are added to `ended`."""
     today = rows.stream_time_ms // DAY_MS
     if rows.get(EXPIRY, SWEPT_KEY) == today:
         return
@@ -63,7 +64,15 @@ def sweep(rows: Rows) -> None:
     for key in due:
         user = key[6:]
         rows.delete(EXPIRY, key)
-        for table in (RECENT, SESSIONS, DEDUPE):
+        _forget_sessions(rows, user, ended)
+        for table in (RECENT, DEDUPE):
             rows.delete(table, user)
     if len(due) < SWEEP:
         rows.put(EXPIRY, SWEPT_KEY, today)
+
+
+def _forget_sessions(rows: Rows, user: str, ended: list[Ended]) -> None:
+    row = rows.get(SESSIONS, user)
+    if row is not None:
+        ended += [(user, session) for session in row.sessions]
+    rows.delete(SESSIONS, user)

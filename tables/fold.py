@@ -12,11 +12,13 @@ from tables.expiry import sweep, touched
 from tables.popularity import POPULARITY, PopularityRow
 from tables.recent import RECENT
 from tables.rules import TableRules
-from tables.sessions import SESSIONS, Session, SessionsRow, join, share, visit
+from tables.sessions import SESSIONS, Ended, Session, SessionsRow, join, share, visit
 
 
-def fold_event(rows: Rows, event: Event, rules: TableRules) -> None:
+def fold_event(rows: Rows, event: Event, rules: TableRules) -> list[Ended]:
     """Apply one event: `rows` then equals the fold of the log up to and including it, whatever the batches were.
+
+    Returns the sessions that are in no row any more.
 
     1. stream time moves on; 2. an event id seen before ends it; 3. the user's recent items, or exclusions when the
     event is negative, which ends it; 4. the session; 5. the item's popularity; 6. the pairs with the session's other
@@ -24,15 +26,16 @@ def fold_event(rows: Rows, event: Event, rules: TableRules) -> None:
     """
     if event.time_ms > rows.stream_time_ms:
         rows.stream_time_ms = event.time_ms
+    ended: list[Ended] = []
     if event.event_id is None or _first_time(rows, event.user, event.event_id, rules):
-        row = touched(rows, event.user, rules)
+        row = touched(rows, event.user, rules, ended)
         if event.negative:
             rows.put(RECENT, event.user, recent.exclude(row, event, rules))
         else:
             new_user = row.newest_ms < 0
             rows.put(RECENT, event.user, recent.see(row, event, rules))
             sessions = _sessions_row(rows, event, new_user)
-            session = join(sessions, event, rules)
+            session = join(sessions, event, rules, ended)
             new_in_session, pairs = _fold_session(session, event, rules)
             new_item, events = _fold_popularity(rows, event, new_in_session, rules)
             if session is not None:
@@ -40,7 +43,8 @@ def fold_event(rows: Rows, event: Event, rules: TableRules) -> None:
                 rows.put(SESSIONS, event.user, sessions)
             if pairs:
                 _fold_pairs(rows, event, pairs, new_item, rules)
-    sweep(rows)
+    sweep(rows, ended)
+    return ended
 
 
 def _first_time(rows: Rows, user: str, event_id: str, rules: TableRules) -> bool:

@@ -47,6 +47,9 @@ class SessionsRow(msgspec.Struct, array_like=True, gc=False):
     sessions: list[Session] = msgspec.field(default_factory=list)
 
 
+# A session that left its user's row, and whose it was.
+Ended = tuple[str, Session]
+
 SESSIONS: Table[SessionsRow] = Table(
     name="sessions",
     prefix=b"s",
@@ -56,9 +59,9 @@ SESSIONS: Table[SessionsRow] = Table(
 )
 
 
-def join(row: SessionsRow, event: Event, rules: TableRules) -> Session | None:
+def join(row: SessionsRow, event: Event, rules: TableRules, ended: list[Ended]) -> Session | None:
     """Return the session that the event belongs to, opened in `row` when it is a new one; None when it is too
-    late."""
+    late. A session that a new one pushes out is added to `ended`."""
     time_ms, name = event.time_ms, event.session
     gap_ms = rules.session_gap_ms
     kept = row.sessions
@@ -74,7 +77,8 @@ def join(row: SessionsRow, event: Event, rules: TableRules) -> Session | None:
     session = Session(name, time_ms, time_ms, time_ms, 0, {})
     kept.append(session)
     if len(kept) > rules.sessions_kept:
-        del kept[min(range(len(kept)), key=lambda at: kept[at].last_ms)]
+        oldest = min(range(len(kept)), key=lambda at: kept[at].last_ms)
+        ended.append((event.user, kept.pop(oldest)))
     return session
 
 

@@ -56,9 +56,10 @@ def _before_fold(act: Callable[[Any], None]) -> None:
     events: Any = import_module("agents.events")
     fold_event = events.fold_event
 
-    def fold(rows: Any, event: Any, rules: Any) -> None:
-        fold_event(rows, event, rules)  # first, so that half-changed rows must be thrown away
+    def fold(rows: Any, event: Any, rules: Any) -> Any:
+        ended = fold_event(rows, event, rules)  # first, so that half-changed rows must be thrown away
         act(event)
+        return ended
 
     events.fold_event = fold
 

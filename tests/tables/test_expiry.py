@@ -107,10 +107,10 @@ def test_keys_sort_by_day() -> None:
 
 def test_touching_gives_a_row_to_put() -> None:
     rows = MemoryRows(START_MS)
-    row = touched(rows, "u", RULES)
+    row = touched(rows, "u", RULES, [])
     assert row.due_day == (START_MS + 90 * DAY_MS) // DAY_MS + 1
     assert rows.get(EXPIRY, due_key(row.due_day, "u")) == 0
-    sweep(rows)
+    sweep(rows, [])
     assert rows.get(EXPIRY, SWEPT_KEY) == START_MS // DAY_MS
 
 

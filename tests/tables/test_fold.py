@@ -251,3 +251,27 @@ def test_sessions_need_recent_items_and_pairs_need_popularity(
         user for user, row in rows.items(RECENT) if row.newest_ms >= 0
     }
     assert {item for item, _ in rows.items(CO_VIEW)} <= {item for item, _ in rows.items(POPULARITY)}
+
+
+@given(data=st.data())
+def test_a_session_is_in_its_row_or_was_returned_when_it_left(
+    data: st.DataObject, logs: Logs, small_rules: TableRules
+) -> None:
+    rows, opened, ended = MemoryRows(), set[tuple[str, int, str | None]](), set[tuple[str, int, str | None]]()
+    for one in data.draw(logs):
+        ended |= {(user, gone.opened_ms, gone.id) for user, gone in fold_event(rows, one, small_rules)}
+        opened |= kept_sessions(rows)
+    assert opened == ended | kept_sessions(rows)
+
+
+def kept_sessions(rows: MemoryRows) -> set[tuple[str, int, str | None]]:
+    return {(user, kept.opened_ms, kept.id) for user, row in rows.items(SESSIONS) for kept in row.sessions}
+
+
+def test_sessions_of_a_forgotten_user_are_returned() -> None:
+    rows = folded([event("a")])
+    later = event("b", minutes=100 * 24 * 60, user="v")
+    assert [(user, gone.opened_ms) for user, gone in fold_event(rows, later, RULES)] == [("u", START_MS)]
+    rows = folded([event("a")])
+    rows.put(EXPIRY, "swept", 1 << 30)  # the sweep does not come to it
+    assert len(fold_event(rows, event("b", minutes=100 * 24 * 60), RULES)) == 1

@@ -6,7 +6,7 @@ import pytest
 
 from reco_stream.events import Event
 from tables.rules import TableRules
-from tables.sessions import SESSIONS, Session, SessionsRow, Visit, join, share, visit
+from tables.sessions import SESSIONS, Ended, Session, SessionsRow, Visit, join, share, visit
 
 RULES = TableRules(session_gap_ms=100, sessions_kept=3, session_items=3)
 
@@ -18,7 +18,7 @@ def at(time_ms: int, item: str = "a", session: str | None = None, weight: float 
 def row_of(*events: Event) -> SessionsRow:
     row = SessionsRow()
     for event in events:
-        session = join(row, event, RULES)
+        session = join(row, event, RULES, [])
         if session is not None:
             visit(session, event, RULES)
     return row
@@ -66,15 +66,17 @@ def test_late_event_between_two_sessions_joins_the_later_one() -> None:
 @pytest.mark.parametrize("late_ms", [500, 1500], ids=["before all", "in a pause"])
 def test_late_event_of_no_kept_session_joins_none(late_ms: int) -> None:
     row = row_of(at(1000), at(2000))
-    assert join(row, at(late_ms), RULES) is None
+    assert join(row, at(late_ms), RULES, []) is None
     assert len(row.sessions) == 2
 
 
 def test_the_session_of_oldest_end_goes_first() -> None:
     row = row_of(at(1000, session="s"), at(1010, session="t"), at(1050, session="s"), at(1060, session="v"))
     assert spans(row_of(at(1000), at(2000), at(3000), at(4000))) == [(None, n, n) for n in (2000, 3000, 4000)]
-    join(row, at(1070, session="w"), RULES)
+    ended: list[Ended] = []
+    join(row, at(1070, session="w"), RULES, ended)
     assert [session.id for session in row.sessions] == ["s", "v", "w"]
+    assert [(user, session.id) for user, session in ended] == [("u", "t")]
 
 
 def test_an_item_keeps_its_newest_time_and_its_heaviest_event() -> None:
@@ -114,7 +116,7 @@ def test_hot_user_stays_small() -> None:
     row = SessionsRow()
     for n in range(20_000):
         event = at(1_700_000_000_000 + n * 60_000, f"item-{n}", session=f"session-{n // 200}")
-        session = join(row, event, rules)
+        session = join(row, event, rules, [])
         assert session is not None
         visit(session, event, rules)
     assert len(row.sessions) == 3
