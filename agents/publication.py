@@ -15,7 +15,7 @@ from reco_stream.catalogue import Catalogue
 from reco_stream.domain.canary_ids import is_canary
 from reco_stream.domain.recommender import Recommender
 from reco_stream.engine.published import unseal
-from reco_stream.engine.publisher import Measure
+from reco_stream.engine.publisher import Measure, Value
 from reco_stream.engine.read_model import Apply
 from reco_stream.engine.table import Table
 from tables.co_view import CO_VIEW, PAIR, numbers_of
@@ -24,7 +24,6 @@ from tables.popularity import POPULARITY
 from tables.sessions import SESSIONS, Session
 
 _ITEM_TABLES: dict[bytes, Table[object]] = {table.prefix: table for table in (POPULARITY, CO_VIEW)}  # type: ignore[misc]
-_REMEMBERED_SESSIONS = 200_000  # about 30 MB
 _encode_session = msgspec.msgpack.Encoder().encode
 _decode_session = msgspec.msgpack.Decoder(Session).decode
 
@@ -37,40 +36,15 @@ class Publication:
     def __init__(self, item_stats_topic: str, sessions_topic: str) -> None:
         self._item_stats_topic = item_stats_topic
         self._sessions_topic = sessions_topic
-        # key of a session -> how many events it had when it was last published: a user's row holds closed ones too
-        self._published: dict[bytes, int] = {}
-        # key of a user's row -> sessions that have left it unpublished: on a backlog a user opens more of them between
-        # two publications than a row keeps
-        self._ended: dict[bytes, list[Session]] = {}
 
-    def ended(self, user: str, session: Session) -> None:
-        """Notes a session that was pushed out of its user's row: the next `expand` of the row has it too."""
-        key = user.encode()
-        if self._published.get(session_key(key, session)) != session.events:
-            self._ended.setdefault(SESSIONS.prefix + key, []).append(session)
-
-    def expand(self, key: bytes, row: bytes | None) -> Iterable[tuple[str, bytes, bytes | None]]:
+    def expand(self, key: bytes, row: bytes | None) -> Iterable[Value]:
         """The published values of one changed row. A forgotten user's sessions end by the topic's retention."""
         if key[:1] in _ITEM_TABLES:
             yield self._item_stats_topic, key, row
-        else:
-            kept = SESSIONS.decode(row).sessions if row is not None else ()
-            for session in (*self._ended.pop(key, ()), *kept):
-                if not session.shared:
-                    continue
-                name = session_key(key[1:], session)
-                if self._published.get(name) != session.events:
-                    self._remember(name, session.events)
-                    yield self._sessions_topic, name, _encode_session(session)
-
-    def fresh(self) -> Publication:
-        """The same publication, which remembers no session: it expands every row in full."""
-        return Publication(self._item_stats_topic, self._sessions_topic)
-
-    def _remember(self, name: bytes, events: int) -> None:
-        if len(self._published) >= _REMEMBERED_SESSIONS:
-            self._published.clear()  # then some are published once more, which changes nothing
-        self._published[name] = events
+        elif row is not None:
+            for session in SESSIONS.decode(row).sessions:
+                if session.shared:
+                    yield self._sessions_topic, session_key(key[1:], session), _encode_session(session)
 
     def measure(self, key: bytes, row: bytes) -> Measure | None:
         """Popularity moves by its weight, co-view by all its pairs' and by every pair that comes or goes."""

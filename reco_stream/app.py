@@ -176,7 +176,7 @@ def _engine(
 
     def processor(partition: int) -> EventProcessor:
         learns = learning.partition(partition)
-        return EventProcessor(partition, config.partitions, event_rules, rules, learns, publication.ended)
+        return EventProcessor(partition, config.partitions, event_rules, rules, learns)
 
     send = functools.partial(send_dead_letters, producer, config.dead_letters_topic)
     return Engine(config, processor, publication, send, Metrics())

@@ -1,7 +1,8 @@
 """The checkpoint of one partition: how a micro-batch becomes state, in five numbered steps.
 
     1 fold     drop records at or below `applied`; rows = f(rows, event) in memory; bad records become rejections
-    2 send     rejections to the dead letters, then one RecordBatch {rows..., marker} to the changelog; await the ack
+    2 send     rejections to the dead letters, what leaves its row to its readers (publisher.py), then one RecordBatch
+               {rows..., marker} to the changelog; await the ack
     3 write    one WriteBatch {the same rows, marker, changelog position} to the partition store
     4 done     the marker is the truth; the group's offset is committed later, for lag monitors only
     5 publish  the changed keys await publication (publisher.py)
@@ -55,6 +56,9 @@ class Processor(Protocol):
     def fold(self, rows: RowCache, record: Any) -> Rejection | None:
         """Applies one record to `rows`; a rejection leaves them untouched. If it raises, all is folded anew."""
 
+    def leaving(self) -> Sequence[Record]:
+        """(key, row) of what those records took out of rows and nobody can publish once they are stored."""
+
     def applied(self) -> None:
         """The records folded since the last call are in the log and in the store."""
 
@@ -83,6 +87,7 @@ class Checkpointer:
         processor: Processor,
         limits: Limits,
         send_rejections: Callable[[Sequence[Rejection]], Awaitable[None]],
+        publish: Callable[[Sequence[Record]], Awaitable[None]],
     ) -> None:
         self.store = store
         self.rows = rows
@@ -91,6 +96,7 @@ class Checkpointer:
         self._processor = processor
         self._limits = limits
         self._send_rejections = send_rejections
+        self._publish = publish
         # offset -> errors that rules raised on that record, since the last part that was applied
         self._poison: dict[int, list[Exception]] = {}
         self._max_records = limits.max_records
@@ -130,6 +136,9 @@ class Checkpointer:
             await asyncio.sleep(0)  # web views share this loop
         if rejections:
             await self._send_rejections(rejections)  # step 2, first half: they must not be lost once the marker moves
+        if leaving := self._processor.leaving():
+            await self._publish(leaving)  # folded again after a crash, they leave again, as the same values
+            crash_point("checkpoint.left")
         self.marker = msgspec.structs.replace(
             marker,
             applied=part[-1].offset,

@@ -11,6 +11,7 @@ CRASH_POINTS = (
     "claim.fenced",  # the fence is in the changelog, recovery has not begun
     "recovery.partly",  # some changelog rows are in the store, the fence is not reached
     "checkpoint.folded",  # rows exist in memory only
+    "checkpoint.left",  # what leaves its row is published, the rows are still in memory only
     "checkpoint.sent",  # rows and marker are in the changelog, not in the store
     "checkpoint.written",  # rows and marker are in both, nothing is committed
     "checkpoint.published",  # values are published, the publication floor is not yet stored

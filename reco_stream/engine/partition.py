@@ -128,7 +128,7 @@ class Partition:
         marker = self._accepted_marker()
         marker = await self._position(marker)
         self._checkpointer = Checkpointer(
-            store, self.rows, appender, marker, self._processor, config.limits, self._send_rejections
+            store, self.rows, appender, marker, self._processor, config.limits, self._send_rejections, self._publish
         )
         await self._start_publisher(appender, marker, fence_at)
         await self._prove()
@@ -334,6 +334,10 @@ class Partition:
 
     async def _send_rejections(self, rejections: Sequence[Rejection]) -> None:
         await self._dead_letters(rejections)
+
+    async def _publish(self, leaving: Sequence[Record]) -> None:
+        assert self.publisher is not None  # set before the first batch
+        await self.publisher.publish(leaving)
 
     def abandon(self) -> None:
         """Throws away what is queued after the task has ended, so that nobody waits for room in the queue."""

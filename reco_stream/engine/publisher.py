@@ -7,6 +7,9 @@ changelog holds from there on.
 A hot row would be published at every interval although readers would hardly see a difference: a row that moved by less
 than a twentieth since its last publication waits up to ten seconds for more. And a row that makes several values (a
 user's sessions) publishes those that changed.
+
+What a fold takes out of its row (a session that newer ones push out) could not be published any more once the row is
+stored without it. It is published before that, by the checkpoint.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ _REMEMBERED_ROWS: Final = 20_000
 _LOOKED_AT_ONCE: Final = 200
 
 T = TypeVar("T")
+# Topic, key, and value or None for "gone".
+Value = tuple[str, bytes, bytes | None]
 # What a row looked like: its make-up (any difference is a large move), and its size.
 Measure = tuple[int, float]
 
@@ -42,11 +47,30 @@ class PublishesRows(Protocol):
     @property
     def prefixes(self) -> frozenset[bytes]: ...
 
-    def expand(self, key: bytes, row: bytes | None) -> Iterable[tuple[str, bytes, bytes | None]]:
-        """(topic, key, value or None for "gone") of each value that one changed row makes."""
+    def expand(self, key: bytes, row: bytes | None) -> Iterable[Value]:
+        """Each value that one changed row makes."""
 
     def measure(self, key: bytes, row: bytes) -> Measure | None:
         """What tells how far the row moves; None for a row of which every change is published at once."""
+
+
+class Made:
+    """What rows made last, by hash: of a row that makes several values, those that changed are new."""
+
+    def __init__(self) -> None:
+        self._hashes: dict[bytes, frozenset[int]] = {}
+
+    def of(self, key: bytes) -> frozenset[int] | None:
+        """Hashes of what the row made; None when it is not known: a row with one value, or one not seen for long."""
+        return self._hashes.get(key)
+
+    def new(self, key: bytes, values: list[Value]) -> list[Value]:
+        """Returns which of the row's `values` it did not make last time, and remembers all."""
+        if len(values) < 2:
+            return values
+        made = self._hashes.get(key, frozenset())
+        _remember(self._hashes, key, frozenset(map(hash, values)))
+        return [value for value in values if hash(value) not in made]
 
 
 class Publisher:
@@ -67,8 +91,7 @@ class Publisher:
         # key -> (that offset, when it must be published): rows that moved little, in the order of both
         self._waiting: dict[bytes, tuple[int, float]] = {}
         self._published: dict[bytes, Measure] = {}
-        # row -> hashes of the values that it made last, for rows that make several
-        self._made: dict[bytes, frozenset[int]] = {}
+        self._made = Made()
         self._clock = clock
         self._in_flight_from: int | None = None
         self._lock = asyncio.Lock()
@@ -105,10 +128,21 @@ class Publisher:
             if not self._pending and not self._waiting:
                 return 0
             self._in_flight_from = self.unpublished_from(1 << 62)
-            sent = await self._send(await self._take(everything))
+            sent = await self._send(map(self._values, await self._take(everything)))
             self._in_flight_from = None
             crash_point("checkpoint.published")
             return sent
+
+    async def publish(self, leaving: Iterable[Record]) -> None:
+        """Publishes what `leaving` makes that was not published: (key, row) of what a fold took out of stored rows."""
+        async with self._lock:
+            await self._send([self._unpublished(key, row) for key, row in leaving])
+
+    def _unpublished(self, key: bytes, row: bytes | None) -> list[Value]:
+        known = self._made.of(key)
+        if known is None and key not in self._pending:
+            known = frozenset(map(hash, self._rows.expand(key, self._store.get(key))))
+        return [value for value in self._rows.expand(key, row) if known is None or hash(value) not in known]
 
     async def _take(self, everything: bool) -> list[bytes]:
         """Takes the rows that are due out of the pending ones; those that moved little begin to wait, or go on."""
@@ -138,7 +172,7 @@ class Publisher:
         self._waiting.setdefault(key, (offset, now + WAIT_S))
         return True
 
-    def _values(self, key: bytes) -> list[tuple[str, bytes, bytes | None]]:
+    def _values(self, key: bytes) -> list[Value]:
         """Returns what the row publishes now, and remembers it."""
         row = self._store.get(key)
         measure = self._rows.measure(key, row) if row is not None else None
@@ -146,23 +180,19 @@ class Publisher:
             _remember(self._published, key, measure)
         else:
             self._published.pop(key, None)
-        values = list(self._rows.expand(key, row))
-        if len(values) < 2:
-            return values
-        made = self._made.get(key, frozenset())
-        _remember(self._made, key, frozenset(map(hash, values)))
-        return [value for value in values if hash(value) not in made]
+        return self._made.new(key, list(self._rows.expand(key, row)))
 
-    async def _send(self, keys: list[bytes]) -> int:
+    async def _send(self, rows: Iterable[list[Value]]) -> int:
+        """Sends the values of each row; rows that come lazily are read as late as may be."""
         sent = 0
         batches: dict[str, list[Record]] = {topic: [] for topic in self._appenders}
         sizes = dict.fromkeys(self._appenders, 0)
         stamp: Stamp | None = None
-        for key in keys:
+        for values in rows:
             if stamp is None:
                 marker = self._store.marker()
                 stamp = Stamp(marker.version, marker.applied, marker.stream_time_ms)
-            for topic, out_key, value in self._values(key):
+            for topic, out_key, value in values:
                 batches[topic].append((out_key, None if value is None else seal(stamp, value)))
                 sizes[topic] += len(value or b"") + len(out_key)
             for topic in batches:

@@ -12,13 +12,14 @@ from agents.publication import Publication, read_item_stats, read_sessions
 from reco_stream.domain.partitioner import partition_of
 from reco_stream.domain.recommender import Recommender
 from reco_stream.engine.published import Stamp, seal
+from reco_stream.engine.publisher import Made, Value
 from reco_stream.engine.table import MemoryRows, Table
 from reco_stream.evaluation.log import Logged
 from reco_stream.events import Event
 from tables.fold import fold_event
 from tables.item_model import ItemModel
 from tables.rules import TableRules
-from tables.sessions import SESSIONS
+from tables.sessions import SESSIONS, Session, SessionsRow
 
 R = TypeVar("R")
 
@@ -29,6 +30,7 @@ class _Rows(MemoryRows):
     def __init__(self) -> None:
         super().__init__()
         self.changed: dict[tuple[Table[Any], str], Any] = {}
+        self.left: dict[str, list[Session]] = {}
 
     def put(self, table: Table[R], key: str, row: R) -> None:
         super().put(table, key, row)
@@ -55,6 +57,7 @@ class WorkerTables:
         self._rows = [_Rows() for _ in range(partitions)]
         self._now_ms = 0
         self._publication = Publication("item-stats", "sessions")
+        self._made = [Made() for _ in range(partitions)]
         self.items = ItemModel(rules, clock=lambda: self._now_ms / 1_000)
         self._applies = {"item-stats": read_item_stats(self.items), "sessions": read_sessions(recommender)}
         self._prefixes = self._publication.prefixes if with_items else {SESSIONS.prefix}
@@ -67,7 +70,9 @@ class WorkerTables:
             self._now_ms = max(self._now_ms, event.time_ms)
             weight, who = self.weight(event.type), user or event.user
             folded = Event(who, event.item, event.type, event.time_ms, weight, session=event.named)
-            fold_event(self._rows[partition_of(who, len(self._rows))], folded, self._rules)
+            rows = self._rows[partition_of(who, len(self._rows))]
+            for gone, session in fold_event(rows, folded, self._rules):
+                rows.left.setdefault(gone, []).append(session)
         for partition, rows in enumerate(self._rows):
             if rows.changed:
                 self._publish(partition, rows)
@@ -78,8 +83,14 @@ class WorkerTables:
 
     def _publish(self, partition: int, rows: _Rows) -> None:
         stamp = Stamp(1, self._applied, rows.stream_time_ms)
-        for (table, key), row in rows.changed.items():
+        values: list[Value] = []
+        for user, sessions in rows.left.items():
+            values += self._publication.expand(SESSIONS.prefix + user.encode(), SESSIONS.encode(SessionsRow(sessions)))
+        for (table, name), row in rows.changed.items():
             if table.prefix in self._prefixes:
-                for topic, name, value in self._publication.expand(table.prefix + key.encode(), table.encode(row)):
-                    self._applies[topic](partition, name, None if value is None else seal(stamp, value))
+                key = table.prefix + name.encode()
+                values += self._made[partition].new(key, list(self._publication.expand(key, table.encode(row))))
+        for topic, out_key, value in values:
+            self._applies[topic](partition, out_key, None if value is None else seal(stamp, value))
+        rows.left.clear()
         rows.changed.clear()

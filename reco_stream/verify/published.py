@@ -1,13 +1,15 @@
-"""What readers hold of the published topics, beside what it should be: the rows of the changelog, after a drain."""
+"""What readers hold of the published topics, beside what it should be, after a drain: the rows of the changelog, and
+the sessions that have left their rows."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agents.publication import Publication
 from reco_stream.engine.published import unseal
+from reco_stream.engine.store import Record
 from reco_stream.verify.compare import ABSENT, Difference, clip
 
 
@@ -45,12 +47,11 @@ async def last_values(
     return last
 
 
-def wanted_values(publication: Publication, rows: Mapping[bytes, bytes], topic: str) -> dict[bytes, bytes]:
-    """Returns what `topic` should hold of the rows of one partition."""
-    publication = publication.fresh()
+def wanted_values(publication: Publication, rows: Iterable[Record], topic: str) -> dict[bytes, bytes]:
+    """Returns what `topic` should hold of the rows of one partition, a later row's value in place of an earlier's."""
     return {
         out_key: value
-        for key, row in rows.items()
+        for key, row in rows
         if key[:1] in publication.prefixes
         for target, out_key, value in publication.expand(key, row)
         if target == topic and value is not None
@@ -60,7 +61,7 @@ def wanted_values(publication: Publication, rows: Mapping[bytes, bytes], topic: 
 def compare_published(
     where: str, found: Mapping[bytes, Value], wanted: Mapping[bytes, bytes], *, extra_allowed: bool
 ) -> Iterator[Difference]:
-    """Yields what differs. `extra_allowed`: values of rows that are gone may stay, as those of ended sessions do."""
+    """Yields what differs. `extra_allowed`: there may be values of rows that are gone."""
     for key in sorted(found.keys() | wanted.keys()):
         value, row = found.get(key), wanted.get(key)
         if row is None and (extra_allowed or value is None or value.row is None):

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reco_stream.domain.partitioner import partition_of
+from reco_stream.engine.store import Record
 from reco_stream.engine.table import MemoryRows
 from reco_stream.events import BadEvent, Event, EventRules, decode_event
 from reco_stream.verify.counting import Counts
 from tables.fold import fold_event
 from tables.rules import TableRules
+from tables.sessions import SESSIONS, SessionsRow
 
 FOLD_FAILED = "fold_failed"
 
@@ -30,6 +32,8 @@ class Recount:
     table_rules: TableRules
     letters: Mapping[int, str]
     rows: MemoryRows = field(default_factory=MemoryRows)
+    # sessions that are in no row any more, as (key, row): they are still published
+    left: list[Record] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
     refused: dict[int, str] = field(default_factory=dict)
     events: int = 0
@@ -44,12 +48,13 @@ class Recount:
             self.skipped += 1
             return
         try:
-            fold_event(self.rows, event, self.table_rules)
+            ended = fold_event(self.rows, event, self.table_rules)
         except Exception as error:
             raise RuleRaised(
                 f"partition {self.partition}, offset {record.offset}: a rule raised {error!r} and the record is not in "
                 "the dead letters"
             ) from error
+        self.left += [(SESSIONS.prefix + user.encode(), SESSIONS.encode(SessionsRow([gone]))) for user, gone in ended]
         self.counts.count(event)
         self.events += 1
 

@@ -13,6 +13,7 @@ from reco_stream.engine.table import MemoryRows
 from reco_stream.settings import Settings
 from tables.recent import RECENT
 from tables.rules import TableRules
+from tables.sessions import SESSIONS
 
 PARTITIONS = 4
 NOW_MS = 1_700_000_000_000
@@ -79,23 +80,29 @@ def test_record_in_the_wrong_partition_names_the_right_one_and_the_cure() -> Non
     assert "murmur2_random" in rejection.detail
 
 
-def test_sessions_that_leave_a_row_are_told_once_they_are_applied() -> None:
-    told: list[tuple[str, int]] = []
+def test_sessions_that_leave_a_row_are_known_until_they_are_applied() -> None:
     rows = MemoryRows()
     one = EventProcessor(
-        *(partition_of("u1", PARTITIONS), PARTITIONS, Settings().event_rules(), TableRules(sessions_kept=2)),
-        on_ended=lambda user, session: told.append((user, session.opened_ms - FIRST_MS)),
+        *(partition_of("u1", PARTITIONS), PARTITIONS, Settings().event_rules(), TableRules(sessions_kept=2))
     )
+
+    def left() -> list[tuple[bytes, list[int]]]:
+        return [
+            (key, [old.opened_ms - FIRST_MS for old in SESSIONS.decode(row or b"").sessions])
+            for key, row in one.leaving()
+        ]
+
     for hour in range(4):
+        assert left() == ([] if hour < 3 else [(b"su1", [0])])
         for second in range(2):
             one.fold(rows, record(timestamp=FIRST_MS + hour * 3_600_000 + second * 1_000))
-    assert told == []
+    assert left() == [(b"su1", [0, 3_600_000])]
     one.applied()
-    assert told == [("u1", 0), ("u1", 3_600_000)]
+    assert left() == []
     one.fold(rows, record(timestamp=FIRST_MS + 9 * 3_600_000))
+    assert len(left()) == 1
     one.aborted()
-    one.applied()
-    assert len(told) == 2
+    assert left() == []
 
 
 def test_only_applied_events_are_counted() -> None:

@@ -12,7 +12,6 @@ from tables import ALL_TABLES
 from tables.fold import fold_event
 from tables.item_model import ItemModel
 from tables.rules import TableRules
-from tables.sessions import SESSIONS
 
 NOW_MS = 1_700_000_000_000
 ITEM_STATS, SESSIONS_TOPIC = "t.item-stats", "t.sessions"
@@ -74,30 +73,6 @@ def test_each_session_has_a_key_of_its_own_and_its_last_value_counts() -> None:
     for key in grown:
         apply(0, key, None)
     assert len(recommender.index) == 0
-
-
-def test_session_that_did_not_change_is_not_published_again() -> None:
-    hour_ms = 3_600_000
-    publication = Publication(ITEM_STATS, SESSIONS_TOPIC)
-    first = folded(("u1", "a", NOW_MS)).snapshot()[b"su1"]
-    both = folded(("u1", "a", NOW_MS), ("u1", "b", NOW_MS + hour_ms)).snapshot()[b"su1"]
-    assert len(list(publication.expand(b"su1", first))) == 1
-    assert [key for _, key, _ in publication.expand(b"su1", both)] == [b"u1\0%d\0" % (NOW_MS + hour_ms)]
-    assert list(publication.expand(b"su1", both)) == []
-
-
-def test_session_that_left_its_row_unpublished_is_published_with_it() -> None:
-    hour_ms = 3_600_000
-    publication = Publication(ITEM_STATS, SESSIONS_TOPIC)
-    rows = folded(*(("u1", "a", NOW_MS + hour * hour_ms) for hour in range(3)))
-    row = rows.get(SESSIONS, "u1")
-    assert row is not None
-    gone = row.sessions.pop(0)
-    publication.ended("u1", gone)
-    found = [key for _, key, _ in publication.expand(b"su1", rows.snapshot()[b"su1"])]
-    assert found == [b"u1\0%d\0" % (NOW_MS + hour * hour_ms) for hour in range(3)]
-    publication.ended("u1", gone)  # it is published already
-    assert list(publication.expand(b"su1", rows.snapshot()[b"su1"])) == []
 
 
 def test_forgotten_user_publishes_nothing() -> None:

@@ -18,6 +18,7 @@ from reco_stream.engine.checkpoint import Limits, Rejection
 from reco_stream.engine.config import EngineConfig
 from reco_stream.engine.engine import Engine
 from reco_stream.engine.marker import Marker
+from reco_stream.engine.store import Record
 from reco_stream.engine.table import Rows, Table
 
 PARTITIONS = 2
@@ -38,6 +39,9 @@ class CountingProcessor:
         key = record.key.decode()
         rows.put(COUNTS, key, count(rows.get(COUNTS, key), record.value))
         return None
+
+    def leaving(self) -> Sequence[Record]:
+        return ()
 
     def applied(self) -> None: ...
 

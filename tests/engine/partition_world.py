@@ -13,6 +13,7 @@ from reco_stream.engine.marker import MARKER_KEY, Marker, decode_marker
 from reco_stream.engine.partition import Partition
 from reco_stream.engine.published import unseal
 from reco_stream.engine.publisher import Measure
+from reco_stream.engine.store import Record
 from reco_stream.engine.table import Rows, Table
 from tests.engine.fakes import FakeBroker, FakeDisk, FakeLink, LogRecord, MemoryStore
 
@@ -30,6 +31,9 @@ class Appends:
         key = record.key.decode()
         rows.put(TEXT, key, (rows.get(TEXT, key) or "") + record.value.decode())
         return None
+
+    def leaving(self) -> Sequence[Record]:
+        return ()
 
     def applied(self) -> None: ...
 

@@ -12,6 +12,7 @@ from reco_stream.engine.checkpoint import Checkpointer, Limits, Rejection
 from reco_stream.engine.errors import BatchTooLarge, ChangelogCorrupt, Fenced, StoreFailed
 from reco_stream.engine.marker import MARKER_KEY, Marker, decode_marker
 from reco_stream.engine.rows import RowCache
+from reco_stream.engine.store import Record
 from reco_stream.engine.table import Rows, Table
 from tests.engine.fakes import FakeBroker, FakeDisk, FakeLink, FakeLog, LogRecord, MemoryStore
 
@@ -25,6 +26,7 @@ class Appends:
     def __init__(self) -> None:
         self.raises: Callable[[Any], None] = lambda record: None
         self.calls: list[str] = []
+        self.left: list[Record] = []
 
     def fold(self, rows: Rows, record: Any) -> Rejection | None:
         if record.value == b"bad":
@@ -33,12 +35,19 @@ class Appends:
         rows.put(TEXT, key, (rows.get(TEXT, key) or "") + record.value.decode())
         self.raises(record)
         rows.stream_time_ms = record.offset * 10
+        if record.value == b"out":
+            self.left.append((b"tk", b"out"))
         return None
 
+    def leaving(self) -> list[Record]:
+        return self.left
+
     def applied(self) -> None:
+        self.left = []
         self.calls.append("applied")
 
     def aborted(self) -> None:
+        self.left = []
         self.calls.append("aborted")
 
 
@@ -53,11 +62,19 @@ class Harness:
         self.store.open()
         self.processor = Appends()
         self.rejections: list[int] = []
+        self.published: list[tuple[Record, int]] = []  # and how many records the changelog had by then
         self.on_gate: Callable[[str], None] = lambda name: None
         self.appender = Appender(link, "changelog", 0, self.broker.claim("app-0"))
         rows = RowCache(self.store, 1 << 20)
         self.checkpointer = Checkpointer(
-            self.store, rows, self.appender, marker or Marker(version=5), self.processor, limits, self._send_rejections
+            self.store,
+            rows,
+            self.appender,
+            marker or Marker(version=5),
+            self.processor,
+            limits,
+            self._send_rejections,
+            self._publish,
         )
 
     async def _gate(self, name: str) -> None:
@@ -66,6 +83,10 @@ class Harness:
     async def _send_rejections(self, rejections: Sequence[Rejection]) -> None:
         self.on_gate("dead letters")
         self.rejections += [rejection.record.offset for rejection in rejections]
+
+    async def _publish(self, leaving: Sequence[Record]) -> None:
+        self.on_gate("publish")
+        self.published += [(record, self.changelog.end) for record in leaving]
 
     @property
     def changelog(self) -> FakeLog:
@@ -93,6 +114,26 @@ async def test_rows_and_marker_are_one_batch_in_the_changelog_and_one_write_in_t
     assert (harness.row("k"), harness.row("l"), harness.store.position) == ("ab", "c", 2)
     assert harness.store.marker() == harness.checkpointer.marker == Marker(2, 5, 20)
     assert harness.processor.calls == ["applied"]
+
+
+async def test_what_leaves_its_row_is_published_before_the_row_is_in_the_changelog() -> None:
+    harness = Harness()
+    await harness.checkpointer.apply(events("a", "out"))
+    await harness.checkpointer.apply(events("b", first=2))
+    assert harness.published == [((b"tk", b"out"), 0)]
+
+
+async def test_what_cannot_be_published_is_not_applied() -> None:
+    harness = Harness()
+
+    def fenced(name: str) -> None:
+        if name == "publish":
+            raise Fenced("a newer owner")
+
+    harness.on_gate = fenced
+    with pytest.raises(Fenced):
+        await harness.checkpointer.apply(events("a", "out"))
+    assert (harness.changelog.end, harness.row("k"), harness.processor.calls) == (0, None, [])
 
 
 async def test_replayed_records_change_nothing() -> None:

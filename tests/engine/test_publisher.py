@@ -17,8 +17,11 @@ class Topic:
 
     def __init__(self) -> None:
         self.records: list[tuple[bytes, bytes | None]] = []
+        self.fails = False
 
     async def append(self, records: Iterable[tuple[bytes, bytes | None]]) -> int:
+        if self.fails:
+            raise ConnectionError("the test says so")
         self.records += records
         return len(self.records)
 
@@ -53,14 +56,22 @@ class Harness:
         self.store.open()
         self.topic = Topic()
         self.now = 100.0
+        self.offset = 0
+        self.changes: list[tuple[bytes, int]] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """The next run of the partition: its publisher is told what the changelog says."""
         appenders: dict[str, Any] = {"t": self.topic}
         self.publisher = Publisher(self.store, appenders, Counts(), lambda: self.now)
-        self.offset = 0
+        for key, offset in self.changes:
+            self.publisher.changed([key], offset)
 
     def change(self, key: bytes, row: bytes | None) -> None:
         self.offset += 10
         self.store.write([(key, row)], self.offset)
         self.publisher.changed([key], self.offset)
+        self.changes.append((key, self.offset))
 
     async def published(self, everything: bool = False) -> list[bytes]:
         await self.publisher.flush(everything)
@@ -144,3 +155,30 @@ async def test_of_several_values_only_changed_ones_are_sent(harness: Harness) ->
     assert await harness.published() == [b"su:b"]
     harness.change(b"su", b"b2 c1")
     assert await harness.published() == [b"su:c"]
+
+
+async def test_what_leaves_its_row_is_sent_unless_it_was_published(harness: Harness) -> None:
+    harness.change(b"su", b"a1 b1")
+    harness.change(b"sv", b"a1")
+    await harness.published()
+    harness.change(b"sv", b"a2")  # awaits publication
+    await harness.publisher.publish([(b"su", b"a1"), (b"sv", b"a2")])
+    assert harness.topic.taken() == [b"sv:a"]
+    await harness.publisher.publish([(b"su", b"a2 c1")])
+    assert harness.topic.taken() == [b"su:a", b"su:c"]
+
+
+async def test_a_row_that_awaits_nothing_was_published_by_the_owner_before(harness: Harness) -> None:
+    harness.store.write([(b"su", b"a1 b1")], 10)
+    await harness.publisher.publish([(b"su", b"a1 b2 c1")])
+    assert harness.topic.taken() == [b"su:b", b"su:c"]
+
+
+async def test_after_a_failure_nothing_counts_as_published_for_the_next_owner(harness: Harness) -> None:
+    harness.change(b"su", b"a1 b1")
+    harness.topic.fails = True
+    with pytest.raises(ConnectionError):
+        await harness.published()
+    harness.topic.fails = False
+    harness.restart()
+    assert await harness.published() == [b"su:a", b"su:b"]

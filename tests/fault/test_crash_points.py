@@ -47,7 +47,7 @@ def test_killed_at(point: str, make_cluster: MakeCluster, run: Run) -> None:
 def _start_and_crash(cluster: Cluster, point: str, random: Random) -> None:
     first = point if point.startswith("checkpoint") else "checkpoint.written"
     # Each partition passes once with its rules before the first events.
-    nth = random.randint(1, 2) if point == "checkpoint.published" else random.randint(4, 10)
+    nth = random.randint(1, 2) if point in ("checkpoint.published", "checkpoint.left") else random.randint(4, 10)
     cluster.worker().start(RECO_TESTING="true", RECO_CRASH_AT=f"{first}:{nth}")
 
 

@@ -4,11 +4,13 @@ Rows are lists of source offsets. Rules change them in place, write without read
 half-way, because a cache can be wrong about each of these.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from reco_stream.engine.checkpoint import Rejection
+from reco_stream.engine.store import Record
 from reco_stream.engine.table import Rows, Table
 
 Row = list[int]
@@ -45,6 +47,9 @@ class EventProcessor:
         rows.put(NEWEST, key, [record.offset])
         rows.stream_time_ms = record.offset
         return None
+
+    def leaving(self) -> Sequence[Record]:
+        return ()
 
     def applied(self) -> None: ...
 

@@ -24,6 +24,7 @@ from reco_stream.settings import Settings
 from reco_stream.topics import create_topics
 from tables import fingerprint
 from tables.fold import fold_event
+from tables.sessions import SESSIONS, SessionsRow
 from tests.fault.load import Load
 
 EVENTS = 250
@@ -40,6 +41,7 @@ class State:
     letters: list[tuple[bytes, bytes | None, Any]] = field(default_factory=list)
     rows: dict[bytes, bytes] = field(default_factory=dict)
     published: dict[bytes, bytes] = field(default_factory=dict)
+    left: list[tuple[bytes, bytes]] = field(default_factory=list)  # sessions that are in no row any more
     marker: Marker = field(default_factory=Marker)
     source_id: str = ""
     changelog_id: str = ""
@@ -48,7 +50,8 @@ class State:
         """Makes the rows anew from `events`."""
         rows, rules = MemoryRows(), table_rules(self.settings)
         for event in events:
-            fold_event(rows, event, rules)
+            for user, gone in fold_event(rows, event, rules):
+                self.left.append((b"s" + user.encode(), SESSIONS.encode(SessionsRow([gone]))))
         self.rows = rows.snapshot()
         self.published = dict(self.rows)
         self.marker = Marker(
@@ -72,7 +75,7 @@ class State:
         await self.changelog(MARKER_KEY, encode_marker(self.marker))
         publication = Publication(topic("item-stats"), topic("sessions"))
         stamp = Stamp(self.marker.version, self.marker.applied, self.marker.stream_time_ms)
-        for key, row in self.published.items():
+        for key, row in [*self.left, *self.published.items()]:
             if key[:1] in publication.prefixes:
                 for target, out_key, value in publication.expand(key, row):
                     await self.producer.send(target, seal(stamp, value or b""), out_key, partition=0)

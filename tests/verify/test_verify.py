@@ -16,6 +16,7 @@ from reco_stream.engine.marker import FENCE_KEY, MARKER_KEY, Fence, encode_fence
 from reco_stream.engine.store import PartitionStore, StoreResources
 from reco_stream.settings import Settings
 from reco_stream.topics import NoSuchTopic
+from reco_stream.verify.compare import ABSENT
 from reco_stream.verify.verify import DIFFERENCES_SHOWN, verify
 from tables.popularity import POPULARITY
 from tests.verify.conftest import State
@@ -156,6 +157,21 @@ async def test_wrong_published_value_is_found_when_asked_for(state: State, prefi
     assert (await verify(state.settings)).exit_code == 0
     report = await verify(state.settings, published=True)
     assert {difference.table for difference in report.differences} == {"published"}
+
+
+async def test_session_that_left_its_row_unpublished_is_found(state: State) -> None:
+    assert state.left
+    state.left.pop()
+    await state.write()
+    report = await verify(state.settings, published=True)
+    assert [(difference.table, difference.found) for difference in report.differences] == [("published", ABSENT)]
+
+
+async def test_published_session_that_never_was_is_found(state: State) -> None:
+    state.published[b"snobody"] = state.left[0][1]
+    await state.write()
+    report = await verify(state.settings, published=True)
+    assert [(difference.table, difference.wanted) for difference in report.differences] == [("published", ABSENT)]
 
 
 async def test_record_behind_a_newer_owners_fence_is_found(state: State) -> None:
