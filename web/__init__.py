@@ -26,7 +26,7 @@ from web.models import RankingModels
 from web.openapi import document
 from web.popular import PopularItems
 from web.recommendations import Recommend, RecommendationsForSession, RecommendationsForUser
-from web.server import Runner
+from web.server import AnswerNow, Runner
 from web.services import Services
 from web.user_attributes import UserAttributesView
 from web.users import Recent
@@ -77,14 +77,17 @@ def register(app: Any, services: Services) -> None:
     """
     forwarder = Forwarder()
     described = {"document": document(VIEWS)}
+    answers: dict[str, AnswerNow] = {}
     for view in VIEWS:
         owned = bound(view, services, forwarder)
         if issubclass(view, OpenApi | Docs):
             owned = type(view.__name__, (owned,), described)
-        app.web.add_view(owned)
+        made = app.web.add_view(owned)
+        if isinstance(made, RecommendationsForUser):
+            answers[made.view_path] = made.answer_now
 
     async def close(_: Any) -> None:
         await forwarder.close()
 
     app.web.web_app.on_cleanup.append(close)
-    app.web._runner = Runner(app.web.web_app)
+    app.web._runner = Runner(app.web.web_app, answers)

@@ -14,9 +14,14 @@ _ENCODER = msgspec.json.Encoder()
 _MAX_MS = 253_402_300_799_999  # the last millisecond of the year 9999, which is where RFC 3339 ends
 
 
-def json_response(body: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+def encoded(body: msgspec.Struct) -> bytes:
     """Returns `body` as JSON."""
-    return web.Response(body=_ENCODER.encode(body), status=status, headers={**_JSON, **(headers or {})})
+    return _ENCODER.encode(body)
+
+
+def json_response(body: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Returns an answer with `body` as JSON."""
+    return web.Response(body=encoded(body), status=status, headers={**_JSON, **(headers or {})})
 
 
 @lru_cache(maxsize=256)  # every answer names the stream time of a partition

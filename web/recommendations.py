@@ -11,13 +11,13 @@ from aiohttp import web
 
 from reco_stream import metrics
 from web.after import AFTER, WAIT_S, wait_applied
-from web.encoding import json_response
+from web.encoding import encoded, json_response
 from web.errors import ApiError
 from web.next_token import read_token
 from web.params import COUNT, EXCLUDE_SEEN, EXPLAIN, RANKER, USER_ID, IntParam, K, check_id, is_id, shown
 from web.recommend_service import Recommender, Wish
 from web.routing import ask_owner, require_read_models
-from web.rules import RULE_PARAMS, Asked, prepare, read_asked
+from web.rules import NOTHING_ASKED, RULE_PARAMS, Asked, prepare, read_asked, rules_of, selection_of
 from web.schemas import ErrorBody, Recommendations, SessionQuestion
 from web.view import JsonView, Operation
 
@@ -87,6 +87,27 @@ class RecommendationsForUser(UserView):
         query = request.query
         user = USER_ID.require(query)
         return await self._respond(request, user, read_wish(query, COUNT, self.services.settings.event_weights))
+
+    def answer_now(self, query: Mapping[str, str]) -> bytes | None:
+        """Returns what `get` would, when this worker is the owner and no filter or event has to be waited for."""
+        started = time.perf_counter()
+        state = self.services.state
+        try:
+            user = USER_ID.require(query)
+            wish = read_wish(query, COUNT, self.services.settings.event_weights)
+            if wish.after is not None or wish.asked is not NOTHING_ASKED:
+                return None
+            if not state.is_running(state.partition_of(user)) or not state.read_models_ready:
+                return None
+            if selection_of(self.services, rules_of(self.services, wish.asked).filter) is not None:
+                return None
+            body = encoded(self._recommender.for_user(user, wish))
+        except Exception:  # it happens again in `get`, and is answered and logged there
+            return None
+        taken_s = time.perf_counter() - started
+        metrics.recommendation_answered(self.endpoint, "owner", taken_s)
+        metrics.http_answered("GET", self.view_path, 200, taken_s)
+        return body
 
 
 class Recommend(UserView):

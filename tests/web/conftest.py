@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import faust
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import Application
 
 import web
 from reco_stream.catalogue import Catalogue
@@ -24,7 +25,7 @@ from reco_stream.engine.table import Table
 from reco_stream.settings import Settings
 from tables.popularity import POPULARITY, PopularityRow
 from tables.recent import RECENT, RecentRow, Seen
-from web.server import Runner
+from web.server import AnswerNow, Runner
 from web.services import Services
 
 NOW_MS = 1_700_000_000_000
@@ -173,8 +174,12 @@ class Server(TestServer):
 
     limits: ClassVar[dict[str, Any]] = {}
 
+    def __init__(self, app: Application, answers: Mapping[str, AnswerNow] | None = None) -> None:
+        super().__init__(app)
+        self.answers = answers
+
     async def _make_runner(self, **_: Any) -> Runner:
-        return Runner(self.app, **self.limits)
+        return Runner(self.app, self.answers, **self.limits)
 
 
 class FakeContent:
@@ -243,7 +248,7 @@ async def start() -> AsyncIterator[Start]:
         services, state, items, producer, content = fake_services(**settings)
         configure(services)
         app = _faust_app(services)
-        server = Server(app.web.web_app)
+        server = Server(app.web.web_app, app.web._runner.answers)
         client = TestClient(server)
         await client.start_server()
         clients.append(client)

@@ -5,12 +5,12 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient
 
 from reco_stream.processes import allow_open_files
 from tests.web.conftest import Server
-from web.server import Runner
+from web.server import Round, Runner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -131,3 +131,88 @@ async def test_a_request_in_flight_is_finished_when_the_server_stops() -> None:
     await stopped
     writer.close()
     idle_writer.close()
+
+
+class AnsweringServer(QuickServer):
+    def __init__(self, app: web.Application) -> None:
+        super().__init__(app, {"/": lambda query: b"now" if "wait" not in query else None})
+
+
+@pytest.fixture
+async def answering() -> AsyncIterator[int]:
+    app = web.Application()
+    app.router.add_route("*", "/", hello)
+    client = TestClient(AnsweringServer(app))
+    await client.start_server()
+    assert client.port is not None
+    yield client.port
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "body"),
+    [
+        (HELLO, b"now"),
+        (b"GET /?a=1 HTTP/1.1\r\nHost: x\r\n\r\n", b"now"),
+        (b"GET /?wait=1 HTTP/1.1\r\nHost: x\r\n\r\n", b"hello"),  # the answer needs time
+        (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"hello"),
+        (b"GET / HTTP/1.0\r\nHost: x\r\n\r\n", b"hello"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx", b"hello"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n", b"hello"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\n\r\n", b"hello"),
+    ],
+)
+async def test_only_plain_questions_are_answered_at_once(answering: int, sent: bytes, body: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", answering)
+    # After an answer the server's end is certainly idle: a new one may not have begun to wait.
+    writer.write(b"GET /?wait=1 HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.readuntil(b"hello")
+    writer.write(sent)
+    assert (await reader.readuntil(body)).count(b"HTTP/1.") >= 1
+    writer.close()
+
+
+async def test_what_is_answered_at_once_has_the_head_of_any_other_answer(answering: int) -> None:
+    async with ClientSession() as session:
+        heads = []
+        for path in ("/?wait=1", "/"):
+            async with session.get(f"http://127.0.0.1:{answering}{path}") as response:
+                body = await response.read()
+                assert response.headers["Content-Length"] == str(len(body))
+                heads.append((response.status, response.version, [*response.headers], response.headers["Server"]))
+    assert [*map(sorted, (head[2] for head in heads))] == [["Content-Length", "Content-Type", "Date", "Server"]] * 2
+    assert heads[0][0] == heads[1][0]
+    assert heads[0][3] == heads[1][3]
+
+
+async def test_requests_that_come_together_are_answered_in_their_order(answering: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", answering)
+    asked = [b"GET /?wait=1 HTTP/1.1\r\nHost: x\r\n\r\n", HELLO] * 40  # more than the parser hands over at a time
+    writer.write(b"".join(asked))
+    found = b""
+    while found.count(b"HTTP/1.1 200 OK") < 80 or not found.endswith((b"hello", b"now")):
+        found += await reader.read(65536)
+    for _ in range(100):  # and afterwards one by one
+        writer.write(HELLO)
+        assert (await reader.readuntil(b"now")).startswith(b"HTTP/1.1 200 OK")
+    writer.close()
+
+
+async def test_a_request_that_waited_too_long_is_left_to_the_limits(
+    answering: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.server.MAX_WAIT_S", -1.0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", answering)
+    for _ in range(2):
+        writer.write(HELLO)
+        await reader.readuntil(b"hello")
+    writer.close()
+
+
+async def test_a_round_begins_with_the_first_who_is_read_and_ends_with_the_loop() -> None:
+    turn = Round()
+    began = turn.began_at()
+    assert turn.began_at() == began > 0
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert turn.began_at() > began
