@@ -1,17 +1,17 @@
 """The read model of items: the published rows of all partitions in memory, and what can be asked of them.
 
-Rows are kept encoded, all partitions of an item in one bytes object, and decoded when asked for: most items of a
-catalogue are hardly ever asked for, and decoded they take 5 to 8 times the memory. Lists of neighbours are merged when
+Rows are kept packed (`reco_stream/domain/compact.cpp`) and decoded when asked for: most items of a catalogue are
+hardly ever asked for, and decoded they take 10 to 20 times the memory. Lists of neighbours are merged when
 they are asked for after a change, and kept; a hot item changes more often than a list of it need be merged.
 """
 
 from collections.abc import Callable, Iterable, Set
-from struct import Struct
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
+from reco_stream.domain.compact import CoViewRows, Numbers, PopularityRows
 from reco_stream.domain.decay import STEPS_PER_HALF_LIFE
 from reco_stream.engine.table import Table
 from tables import co_view, popularity
@@ -25,8 +25,6 @@ NEIGHBOURS_S: Final = 0.25  # with a clock: the neighbours of an item are merged
 TOLERANCE_MS: Final = 60_000  # with a clock: window sums leave out what left the window since at most so long
 TOP_LIST_DEPTH: Final = 1_000
 NEIGHBOURS_KEPT: Final = 200_000  # in merged lists of all items, some 25 MB
-
-_ENTRY: Final = Struct("<HQqI")  # partition, version (two numbers), bytes of the row; 0 bytes: the row was removed
 
 Version = tuple[int, int]
 
@@ -71,21 +69,20 @@ class ItemModel:
     def __init__(self, rules: TableRules | None = None, clock: Callable[[], float] | None = None) -> None:
         self._rules = rules or TableRules()
         self._clock = clock
-        self._numbers: dict[str, int] = {}
-        self._names: list[str] = []
-        self._popularity: list[bytes] = []
-        self._co_view: list[bytes] = []
+        self._numbers = Numbers()
+        self._names = self._numbers.names
+        self._popularity = PopularityRows()
+        self._co_view = CoViewRows(self._numbers)
         self._merged: dict[int, _Merged] = {}
         self._neighbours_kept = 0
-        self._top = TopItems(self._popularity_rows, TOLERANCE_MS if clock else 0)
+        self._top = TopItems(self._popularity.rows, TOLERANCE_MS if clock else 0)
         self._lists: dict[str, _TopList] = {}
         self._changes = 0
-        self._live = 0
         self.stream_time_ms = 0
 
     def __len__(self) -> int:
         """Number of items that have events."""
-        return self._live
+        return len(self._popularity)
 
     def update(
         self,
@@ -103,74 +100,52 @@ class ItemModel:
         """
         data = b"" if row is None else row if isinstance(row, bytes) else table.encode(row)
         self.stream_time_ms = max(self.stream_time_ms, stream_time_ms)
-        number = self._numbers.get(item)
-        if number is None:
-            number = self._add(item)
+        number = self._numbers.add(item)
         if table is POPULARITY:
             self._update_popularity(number, partition, data, version)
         elif table is CO_VIEW:
-            self._update_co_view(number, partition, data, version)
+            merged = self._merged.get(number)
+            if self._co_view.put(number, partition, *version, data) and merged is not None:
+                merged.stale = True
         else:
             raise ValueError(f"table is {table.name!r}; wanted: {POPULARITY.name!r} or {CO_VIEW.name!r}")
 
-    def _add(self, item: str) -> int:
-        number = self._numbers[item] = len(self._names)
-        self._names.append(item)
-        self._popularity.append(b"")
-        self._co_view.append(b"")
-        self._top.add()
-        return number
-
     def _update_popularity(self, number: int, partition: int, data: bytes, version: Version) -> None:
-        found = _replaced(self._popularity[number], partition, data, version)
-        if found is None:
-            return
-        entries, old = found
-        self._live += (bool(data) or _is_live(entries)) - (bool(old) or _is_live(self._popularity[number]))
-        self._popularity[number] = entries
-        self._changes += 1
+        old = self._popularity.get(number, partition)
         before = _decode_head(old) if old else _NOTHING
         after = _decode_head(data) if data else _NOTHING
+        if not self._popularity.put(number, partition, *version, data):
+            return
+        self._changes += 1
+        self._top.fit(len(self._names))
         last_ms = max(after.last_ms, self._top.last_ms(number))
         if after.last_ms < before.last_ms == last_ms:  # removed, or folded anew with less
-            rows = self._popularity_rows(number)
+            rows = self._popularity.rows(number)
             last_ms = max((_decode_head(row).last_ms for row in rows), default=-1)
         self._top.changed(number, after.weighted - before.weighted, last_ms)
-
-    def _update_co_view(self, number: int, partition: int, data: bytes, version: Version) -> None:
-        found = _replaced(self._co_view[number], partition, data, version)
-        if found is None:
-            return
-        self._co_view[number] = found[0]
-        merged = self._merged.get(number)
-        if merged is not None:
-            merged.stale = True
-
-    def _popularity_rows(self, number: int) -> list[bytes]:
-        return list(_rows(self._popularity[number]).values())
 
     def popularity(self, item: str) -> PopularityRow | None:
         """Return the item's popularity over all partitions; None for an item without events."""
         number = self._numbers.get(item)
-        rows = {} if number is None else _rows(self._popularity[number])
-        return popularity.merge({p: POPULARITY.decode(row) for p, row in rows.items()}) if rows else None
+        rows = [] if number is None else self._popularity.rows(number)
+        return popularity.merge(dict(enumerate(map(POPULARITY.decode, rows)))) if rows else None
 
     def co_view(self, item: str) -> CoViewRow | None:
         """Return the item's pairs over all partitions; None for an item without any."""
         number = self._numbers.get(item)
-        rows = {} if number is None else _rows(self._co_view[number])
-        return co_view.merge({p: CO_VIEW.decode(row) for p, row in rows.items()}) if rows else None
+        rows = [] if number is None else self._co_view.rows(number)
+        return co_view.merge(dict(enumerate(map(CO_VIEW.decode, rows)))) if rows else None
 
     def touched(self, item: str) -> float:
         """Return the sum of the weights of all events on the item: cheap, and 0 for an item without events."""
         number = self._numbers.get(item)
-        rows = {} if number is None else _rows(self._popularity[number])
-        return sum(_decode_head(row).weighted for row in rows.values())
+        rows = [] if number is None else self._popularity.rows(number)
+        return sum(_decode_head(row).weighted for row in rows)
 
     def last_ms(self, item: str) -> int | None:
         """Return the time of the newest event on the item; None for an item without events."""
         number = self._numbers.get(item)
-        last_ms = -1 if number is None else self._top.last_ms(number)
+        last_ms = -1 if number is None or number >= len(self._top) else self._top.last_ms(number)
         return None if last_ms < 0 else last_ms
 
     def neighbours(self, item: str, now_ms: int, limit: int) -> list[Neighbour]:
@@ -179,7 +154,7 @@ class ItemModel:
         Weights and the window are those of the last step of 1/4096 half-life before `now_ms` (2.5 min at 7 days).
         """
         number = self._numbers.get(item)
-        if number is None or not self._co_view[number]:
+        if number is None:
             return []
         step_ms = max(self._rules.co_view_half_life_ms // STEPS_PER_HALF_LIFE, 1)
         step = now_ms // step_ms
@@ -190,6 +165,8 @@ class ItemModel:
             if recent or not merged.stale:
                 return merged.found[:limit]
         found = self._merge_neighbours(item, step * step_ms)
+        if not found and merged is None:
+            return []
         self._keep(number, _Merged(step, at_s, False, found))
         return found[:limit]
 
@@ -240,8 +217,8 @@ class ItemModel:
         """
         if window not in NAMES:
             raise ValueError(f"window is {window!r}; wanted: one of {', '.join(NAMES)}")
-        known = [number for item in items if (number := self._numbers.get(item)) is not None]
-        top = self._top.top_among(np.array(known, np.int64), window, now_ms, count)
+        numbers = np.array(self._numbers.known(items), np.int64)
+        top = self._top.top_among(numbers[numbers < len(self._top)], window, now_ms, count)
         return sorted(((self._names[number], score) for number, score in top), key=lambda pair: (-pair[1], pair[0]))
 
     def _listed(self, window: str, now_ms: int, depth: int) -> list[tuple[str, float]]:
@@ -257,47 +234,3 @@ class ItemModel:
         found.sort(key=lambda pair: (-pair[1], pair[0]))
         self._lists[window] = _TopList(at_s, now_ms, self._changes, depth, found)
         return found
-
-
-def _rows(entries: bytes) -> dict[int, bytes]:
-    """Returns the encoded rows by partition, in order of partition, without removed ones."""
-    rows: dict[int, bytes] = {}
-    at = 0
-    while at < len(entries):
-        partition, _, _, size = _ENTRY.unpack_from(entries, at)
-        at += _ENTRY.size
-        if size:
-            rows[partition] = entries[at : at + size]
-        at += size
-    return rows
-
-
-def _is_live(entries: bytes) -> bool:
-    """Returns whether there is a row that was not removed."""
-    at = 0
-    while at < len(entries):
-        size = _ENTRY.unpack_from(entries, at)[3]
-        if size:
-            return True
-        at += _ENTRY.size
-    return False
-
-
-def _replaced(entries: bytes, partition: int, data: bytes, version: Version) -> tuple[bytes, bytes] | None:
-    """Returns (entries with the row of `partition` replaced, that row before); None when `version` is not above it."""
-    at = 0
-    while at < len(entries):
-        known, epoch, applied, size = _ENTRY.unpack_from(entries, at)
-        if known > partition:
-            break
-        end = at + _ENTRY.size + size
-        if known == partition:
-            if version <= (epoch, applied):
-                return None
-            return entries[:at] + _entry(partition, data, version) + entries[end:], entries[end - size : end]
-        at = end
-    return entries[:at] + _entry(partition, data, version) + entries[at:], b""
-
-
-def _entry(partition: int, data: bytes, version: Version) -> bytes:
-    return _ENTRY.pack(partition, *version, len(data)) + data

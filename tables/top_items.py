@@ -60,14 +60,14 @@ class TopItems:
     def __len__(self) -> int:
         return self._len
 
-    def add(self) -> None:
-        """Make room for the next item."""
-        if self._len == len(self._last_ms):
-            more = max(1024, self._len // 8)
+    def fit(self, count: int) -> None:
+        """Make room for the first `count` items."""
+        if count > len(self._last_ms):
+            more = max(1024, count - len(self._last_ms) + count // 8)
             self._last_ms = np.append(self._last_ms, np.full(more, -1))
             self._bounds = np.append(self._bounds, np.zeros((len(NAMES), more)), axis=1)
             self._evaluated_s = np.append(self._evaluated_s, np.zeros(more, np.uint32))
-        self._len += 1
+        self._len = max(self._len, count)
 
     def last_ms(self, number: int) -> int:
         """Return the time of the newest event on the item, -1 when it has none."""

@@ -46,6 +46,7 @@ TESTS_OF_FILES = {
     "tests/engine/test_forgotten_claims.py": "reco_stream/engine",
     "tests/engine/test_partition_end.py": "reco_stream/engine/partition.py",
     "tests/engine/test_fakes.py": "tests/engine/fakes.py",
+    "tests/domain/test_compact.py": "reco_stream/domain/compact.cpp",
     "tests/domain/test_scoring.py": "reco_stream/domain/scoring.cpp",
     "tests/tables/test_contract.py": "tables",
     "tests/tables/test_fingerprint.py": "tables/__init__.py",

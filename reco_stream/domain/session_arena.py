@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 FIRST_BLOCK = 2  # half of all shopping and news sessions hold two events or fewer
 
+T = TypeVar("T", np.int32, np.int64)
 
-class SessionArena:
-    """Sequences of (item number, time) in blocks of 2, 4, 8, ... entries; a block freed is used again.
 
-    Memory is 12 bytes an entry (int32 item, int64 time), at most twice that for the block's unused part, and at most
-    twice again just after the arrays have grown.
-    """
+def doubled(values: npt.NDArray[T]) -> npt.NDArray[T]:
+    """Return a copy with as many zeros behind; they take no memory before they are written."""
+    grown = np.zeros((2 * len(values), *values.shape[1:]), values.dtype)
+    grown[: len(values)] = values
+    return grown
+
+
+class Blocks(ABC):
+    """Where blocks of 2, 4, 8, ... entries lie in arrays that the subclass grows; a block freed is used again."""
 
     def __init__(self) -> None:
-        self.items: npt.NDArray[np.int32] = np.zeros(1024, np.int32)
-        self.times: npt.NDArray[np.int64] = np.zeros(1024, np.int64)
         self._top = 0
-        self._free: dict[int, list[int]] = {}
+        self._free: dict[int, array[int]] = {}
 
     @staticmethod
     def block_size(length: int) -> int:
         """Return the size of the block that holds `length` entries: the next power of two.
 
-        >>> [SessionArena.block_size(length) for length in (1, 2, 3, 50)]
+        >>> [Blocks.block_size(length) for length in (1, 2, 3, 50)]
         [2, 2, 4, 64]
         """
         return max(FIRST_BLOCK, 1 << (length - 1).bit_length())
@@ -37,16 +43,33 @@ class SessionArena:
         free = self._free.get(size)
         if free:
             return free.pop()
-        while self._top + size > len(self.items):
-            self.items = np.concatenate([self.items, np.zeros_like(self.items)])
-            self.times = np.concatenate([self.times, np.zeros_like(self.times)])
         offset = self._top
         self._top += size
+        self.fit(self._top)
         return offset
 
     def release(self, offset: int, size: int) -> None:
         """Give a block back."""
-        self._free.setdefault(size, []).append(offset)
+        self._free.setdefault(size, array("q")).append(offset)
+
+    @abstractmethod
+    def fit(self, size: int) -> None:
+        """Make room for `size` entries."""
+
+
+class SessionArena(Blocks):
+    """Sequences of (item number, time): 12 bytes an entry (int32 item, int64 time), at most twice that for the block's
+    unused part.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.items: npt.NDArray[np.int32] = np.zeros(1024, np.int32)
+        self.times: npt.NDArray[np.int64] = np.zeros(1024, np.int64)
+
+    def fit(self, size: int) -> None:
+        while size > len(self.items):
+            self.items, self.times = doubled(self.items), doubled(self.times)
 
     def write(self, offset: int, items: Sequence[int], times: Sequence[int]) -> None:
         """Write entries from `offset` on; the caller's block must be long enough."""
@@ -59,7 +82,66 @@ class SessionArena:
 
     @property
     def nbytes(self) -> int:
-        return self.items.nbytes + self.times.nbytes
+        """Bytes in use, those of freed blocks included."""
+        return self._top * (self.items.itemsize + self.times.itemsize)
+
+
+class PostingArena(Blocks):
+    """Slots of sessions by item number: 8 bytes an entry, and 16 an item for where its block lies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slots: npt.NDArray[np.int64] = np.zeros(1024, np.int64)
+        # Arrays of Python: read one number at a time, numpy's take three times as long.
+        self.offsets = array("q")
+        self.counts = array("i")
+        self.sizes = array("i")
+
+    def fit(self, size: int) -> None:
+        while size > len(self.slots):
+            self.slots = doubled(self.slots)
+
+    def add(self) -> None:
+        """Make room for one more item."""
+        self.offsets.append(0)
+        self.counts.append(0)
+        self.sizes.append(0)
+
+    def of(self, number: int) -> npt.NDArray[np.int64]:
+        """Return the slots of an item, valid until a change."""
+        offset = self.offsets[number]
+        return self.slots[offset : offset + self.counts[number]]
+
+    def append(self, number: int, slot: int) -> int:
+        """Add a slot; returns how many there are."""
+        count = self.counts[number]
+        if count == self.sizes[number]:
+            self._move(number, self.block_size(count + 1))
+        self.slots[self.offsets[number] + count] = slot
+        self.counts[number] = count + 1
+        return count + 1
+
+    def replace(self, number: int, slots: npt.NDArray[np.int64]) -> None:
+        """Replace all slots of an item by fewer."""
+        offset = self.offsets[number]
+        self.slots[offset : offset + len(slots)] = slots
+        self.counts[number] = len(slots)
+        if not len(slots):
+            self._move(number, 0)
+
+    def _move(self, number: int, size: int) -> None:
+        old_size, old = self.sizes[number], self.offsets[number]
+        offset = self.allocate(size) if size else 0
+        if size:
+            self.slots[offset : offset + old_size] = self.slots[old : old + old_size]
+        if old_size:
+            self.release(old, old_size)
+        self.offsets[number], self.sizes[number] = offset, size
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in use, those of freed blocks included."""
+        return 8 * self._top + 16 * len(self.offsets)
 
 
 class SlotFigures:
@@ -76,4 +158,4 @@ class SlotFigures:
         self.offset, self.length, self.order, self.last_ms = table.T
 
     def grow(self) -> None:
-        self._set(np.concatenate([self.table, np.zeros_like(self.table)]))
+        self._set(doubled(self.table))

@@ -8,10 +8,10 @@ Bounds. An item has at most 2 m postings, cut back to the newest m (m = 500) whe
 session that no posting refers to any more is dropped once it is two hours old in stream time. With S sessions kept, E
 their events, I items and P = sum over items of min(2 m, sessions of the item):
 
-    bytes <= 2 * (12 E' + 32 S + 16 I) + 8 P'  in arrays, plus 250 S + 330 I for keys, names and their dictionaries
+    bytes <= 12 E' + 8 P' + 40 S + 32 I, and 27 and its length for each key and each id
 
-where E' and P' count blocks of powers of two (at most twice E and P), and the 2 in front is the growth of the arrays.
-Measured with tracemalloc it is 0.5 to 0.8 of that, for ids of about 10 bytes; longer ids add their bytes.
+where E' and P' count blocks of powers of two (at most twice E and P). A block that was outgrown is used again. Arrays
+grow to twice their size, but what was never written takes no memory.
 
 Sources: Kersbergen, Sprangers, Schelter, "Serenade" (SIGMOD 2022) for the newest-m postings.
 """
@@ -19,6 +19,7 @@ Sources: Kersbergen, Sprangers, Schelter, "Serenade" (SIGMOD 2022) for the newes
 from __future__ import annotations
 
 import zlib
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
@@ -27,7 +28,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from reco_stream.domain.session_arena import SessionArena, SlotFigures
+from reco_stream.domain.compact import Numbers
+from reco_stream.domain.session_arena import PostingArena, SessionArena, SlotFigures, doubled
 
 Slots = npt.NDArray[np.int64]
 
@@ -36,7 +38,6 @@ EVENTS_PER_SESSION = 50
 ORPHAN_AGE_MS = 2 * 3_600_000  # a session that hot items have pushed out may still grow for that long
 _HASH_BITS = 22  # sessions of the same millisecond are ordered by 22 bits of a hash of their key; 41 bits hold the time
 _HASH_MASK = (1 << _HASH_BITS) - 1
-_NO_SLOTS: Slots = np.zeros(0, np.int64)
 
 
 class Change(NamedTuple):
@@ -73,27 +74,23 @@ class SessionIndex:
         self._orphan_age_ms = orphan_age_ms
         self.arena = SessionArena()
         self.slots = SlotFigures()
-        self._slot_of: dict[str, int] = {}
-        self._keys: list[str | None] = []
-        self._blocks: list[int] = []
-        self._references: list[int] = []
-        self._free_slots: list[int] = []
+        self._keys = Numbers()  # their numbers are the slots
+        self._blocks = array("i")  # by slot: size of the block, 0 for a slot that is free
+        self._references = array("i")
         self._orphans: deque[int] = deque()
-        self.number_of: dict[str, int] = {}
-        self.names: list[str] = []
-        self._postings: list[Slots] = []
-        self._posting_counts: list[int] = []
-        self._free_numbers: list[int] = []
-        # The counts once more: a list is faster to write, an array to read.
+        self.number_of = Numbers()
+        self.names = self.number_of.names
+        self._postings = PostingArena()
+        # The counts of the postings once more, for all who read many of them.
         self._support: Slots = np.zeros(1024, np.int64)
         self.item_last_ms: Slots = np.zeros(1024, np.int64)  # newest session with the item, by item number
         self._stream_ms = 0
 
     def __len__(self) -> int:
-        return len(self._slot_of)
+        return len(self._keys)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._slot_of
+        return key in self._keys
 
     # -- changes --------------------------------------------------------------------------------------------------
 
@@ -106,11 +103,11 @@ class SessionIndex:
             return self.remove(key)
         if len(items) > self.events_per_session:
             items = items[-self.events_per_session :]
-        slot = self._slot_of.get(key)
-        if slot is None:
-            slot = self._new_slot(key)
-        known = self.number_of
-        numbers = [known[event[0]] if event[0] in known else self._number(event[0]) for event in items]
+        slot = self._slot(key)
+        number_of = self.number_of.add
+        numbers = [number_of(event[0]) for event in items]
+        if len(self.names) > len(self._postings.counts):
+            self._fit_items()
         times = [event[2] for event in items]
         slots = self.slots
         # The order is set before the postings change: cutting a full posting back needs the order of every entry.
@@ -127,9 +124,10 @@ class SessionIndex:
 
     def remove(self, key: str) -> Change:
         """Forget the session of `key`; nothing happens when there is none."""
-        slot = self._slot_of.get(key)
-        if slot is None:
-            return Change([], [])
+        slot = self._keys.get(key)
+        return Change([], []) if slot is None else self._remove(slot)
+
+    def _remove(self, slot: int) -> Change:
         numbers, times = self._content(slot)
         for number in dict.fromkeys(numbers):
             self._unpost(number, slot)
@@ -138,27 +136,26 @@ class SessionIndex:
 
     def expire(self, before_ms: int) -> int:
         """Remove every session whose last event is older than `before_ms`; returns how many there were."""
-        last_ms = self.slots.last_ms
-        old = [key for key, slot in self._slot_of.items() if last_ms[slot] < before_ms]
-        for key in old:
-            self.remove(key)
+        last_ms = self.slots.last_ms[: len(self._blocks)]
+        old = [slot for slot in np.flatnonzero(last_ms < before_ms).tolist() if self._blocks[slot]]
+        for slot in old:
+            self._remove(slot)
         return len(old)
 
     # -- reads ----------------------------------------------------------------------------------------------------
 
     def newest(self, number: int) -> Slots:
         """Return the slots of the newest m sessions with the item, in no particular order. Not to be changed."""
-        count = self._posting_counts[number]
-        posting = self._postings[number][:count]
-        if count <= self.sessions_per_item:
+        posting = self._postings.of(number)
+        cut = len(posting) - self.sessions_per_item
+        if cut <= 0:
             return posting
         order = self.slots.order[posting]
-        cut = count - self.sessions_per_item
         return posting[np.argpartition(order, cut)[cut:]]
 
     def postings(self, numbers: list[int]) -> list[Slots]:
         """Return the slots of the newest sessions of each item, up to 2 m, in no particular order; read them only."""
-        return [self._postings[number][: self._posting_counts[number]] for number in numbers]
+        return [self._postings.of(number) for number in numbers]
 
     def arrays(self) -> tuple[npt.NDArray[np.int32], Slots, int]:
         """Return what scoring reads, valid until a change: items of the arena, figures by slot, number of items."""
@@ -170,7 +167,7 @@ class SessionIndex:
 
     def support(self, number: int) -> int:
         """Return how many sessions with the item a query sees: at most m."""
-        return min(self._posting_counts[number], self.sessions_per_item)
+        return min(self._postings.counts[number], self.sessions_per_item)
 
     def support_of(self, numbers: Slots) -> npt.NDArray[np.float64]:
         """Return `support` of many items at once."""
@@ -178,8 +175,7 @@ class SessionIndex:
 
     def numbers(self, items: Iterable[str]) -> list[int]:
         """Return the numbers of those items that are in the index, in the order given."""
-        known = self.number_of
-        return [known[item] for item in items if item in known]
+        return self.number_of.known(items)
 
     def sessions_of(self, item: str) -> list[str]:
         """Return the keys of the newest m sessions with the item, newest first."""
@@ -187,70 +183,54 @@ class SessionIndex:
         if number is None:
             return []
         slots = self.newest(number)
-        return [self._keys[slot] or "" for slot in slots[np.argsort(-self.slots.order[slots])].tolist()]
+        return [self._keys.names[slot] for slot in slots[np.argsort(-self.slots.order[slots])].tolist()]
 
     def items_of(self, key: str) -> list[str]:
         """Return the items kept of a session, oldest first, repeats included; empty when the key is unknown."""
-        slot = self._slot_of.get(key)
+        slot = self._keys.get(key)
         return [] if slot is None else [self.names[number] for number in self._content(slot)[0]]
 
     def session_keys(self) -> Iterator[str]:
         """Yield the keys of all sessions kept."""
-        return iter(self._slot_of)
+        return iter(self._keys)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the arrays: what the formula bounds, without dictionaries of keys and names."""
-        postings = sum(posting.nbytes for posting in self._postings)
-        return self.arena.nbytes + self.slots.table.nbytes + postings
+        """Bytes in use, as far as they grow with the sessions: what the formula bounds."""
+        names = self._keys.nbytes + self.number_of.nbytes
+        return self.arena.nbytes + self._postings.nbytes + 40 * len(self._blocks) + 16 * len(self.names) + names
 
     # -- internals ------------------------------------------------------------------------------------------------
 
-    def _number(self, item: str) -> int:
-        number = self.number_of.get(item)
-        if number is not None:
-            return number
-        if self._free_numbers:
-            number = self._free_numbers.pop()
-            self.names[number] = item
-        else:
-            number = len(self.names)
-            self.names.append(item)
-            self._postings.append(_NO_SLOTS)
-            self._posting_counts.append(0)
-            if number >= len(self.item_last_ms):
-                self.item_last_ms = np.concatenate([self.item_last_ms, np.zeros_like(self.item_last_ms)])
-                self._support = np.concatenate([self._support, np.zeros_like(self._support)])
-        self.number_of[item] = number
-        return number
+    def _fit_items(self) -> None:
+        """Makes room for the items that have numbers."""
+        for _ in range(len(self._postings.counts), len(self.names)):
+            self._postings.add()
+        while len(self.names) > len(self.item_last_ms):
+            self.item_last_ms, self._support = doubled(self.item_last_ms), doubled(self._support)
 
-    def _new_slot(self, key: str) -> int:
-        if self._free_slots:
-            slot = self._free_slots.pop()
-            self._keys[slot] = key
-        else:
-            slot = len(self._keys)
-            self._keys.append(key)
+    def _slot(self, key: str) -> int:
+        """Returns the slot of a session, an empty one for a new key."""
+        slot = self._keys.add(key)
+        if slot == len(self._blocks):
             self._blocks.append(0)
             self._references.append(0)
             if slot >= len(self.slots.length):
                 self.slots.grow()
+        elif self._blocks[slot]:
+            return slot
         self.slots.length[slot] = 0
         self.slots.last_ms[slot] = 0
-        self._slot_of[key] = slot
         return slot
 
     def _free_slot(self, slot: int) -> None:
-        key = self._keys[slot]
-        if key is None:
+        if not self._blocks[slot]:
             return
-        del self._slot_of[key]
-        self._keys[slot] = None
+        self._keys.remove(slot)
         self.arena.release(int(self.slots.offset[slot]), self._blocks[slot])
         self._blocks[slot] = 0
         self._references[slot] = 0
         self.slots.length[slot] = 0
-        self._free_slots.append(slot)
 
     def _content(self, slot: int) -> tuple[list[int], list[int]]:
         start = int(self.slots.offset[slot])
@@ -292,38 +272,25 @@ class SessionIndex:
         self.slots.length[slot] = len(numbers)
 
     def _post(self, number: int, slot: int) -> None:
-        posting = self._postings[number]
-        count = self._posting_counts[number]
-        if count == len(posting):
-            if count >= 2 * self.sessions_per_item:
-                count = self._cut(number)
-                posting = self._postings[number]
-            else:
-                size = min(max(2, 2 * count), 2 * self.sessions_per_item)
-                grown = np.zeros(size, np.int64)
-                grown[:count] = posting
-                self._postings[number] = posting = grown
-        posting[count] = slot
-        self._support[number] = self._posting_counts[number] = count + 1
+        if self._postings.counts[number] >= 2 * self.sessions_per_item:
+            self._cut(number)
+        self._support[number] = self._postings.append(number, slot)
         self._references[slot] += 1
 
     def _repost(self, number: int, slot: int) -> None:
         """Put a session that other items have pushed out, and that grew since, back into the posting."""
-        if slot not in self._postings[number][: self._posting_counts[number]]:
+        if slot not in self._postings.of(number):
             self._post(number, slot)
 
-    def _cut(self, number: int) -> int:
+    def _cut(self, number: int) -> None:
         """Keep the newest m of a full posting; sessions that nothing refers to any more become orphans."""
-        posting = self._postings[number]
-        keep = self.sessions_per_item
-        cut = len(posting) - keep
+        posting = self._postings.of(number)
+        cut = len(posting) - self.sessions_per_item
         split = np.argpartition(self.slots.order[posting], cut)
         dropped = posting[split[:cut]].tolist()
-        posting[:keep] = posting[split[cut:]]
-        self._support[number] = self._posting_counts[number] = keep
+        self._postings.replace(number, posting[split[cut:]])
         for slot in dropped:
             self._release(slot)
-        return keep
 
     def _release(self, slot: int) -> None:
         self._references[slot] -= 1
@@ -331,19 +298,15 @@ class SessionIndex:
             self._orphans.append(slot)
 
     def _unpost(self, number: int, slot: int) -> None:
-        count = self._posting_counts[number]
-        posting = self._postings[number]
-        found = np.flatnonzero(posting[:count] == slot)
-        if len(found):
-            posting[found[0]] = posting[count - 1]
-            count -= 1
-            self._support[number] = self._posting_counts[number] = count
+        posting = self._postings.of(number)
+        kept = posting[posting != slot]
+        if len(kept) < len(posting):
+            self._postings.replace(number, kept)
+            self._support[number] = len(kept)
             self._references[slot] -= 1
             self.item_last_ms[number] = self._newest_ms(number)
-        if count == 0:
-            self._postings[number] = _NO_SLOTS
-            del self.number_of[self.names[number]]
-            self._free_numbers.append(number)
+        if not len(kept):
+            self.number_of.remove(number)
 
     def _see(self, numbers: list[int], last_ms: int, turned_back: bool) -> None:
         item_last_ms = self.item_last_ms
@@ -358,15 +321,14 @@ class SessionIndex:
                     item_last_ms[number] = last_ms
 
     def _newest_ms(self, number: int) -> int:
-        posting = self._postings[number][: self._posting_counts[number]]
-        return int(self.slots.last_ms[posting].max(initial=0))
+        return int(self.slots.last_ms[self._postings.of(number)].max(initial=0))
 
     def _drop_orphans(self) -> None:
         limit = self._stream_ms - self._orphan_age_ms
         orphans = self._orphans
         for _ in repeat(None, min(2, len(orphans))):  # two a put: the queue shrinks, and no put is slow
             slot = orphans[0]
-            if self._keys[slot] is not None and self._references[slot] == 0:
+            if self._blocks[slot] and self._references[slot] == 0:
                 if self.slots.last_ms[slot] >= limit:
                     return
                 self._free_slot(slot)

@@ -14,7 +14,7 @@ def gathered(index: SessionIndex, items: list[str], limit: int = 1_000) -> Neigh
 
 
 def keys(index: SessionIndex, neighbours: Neighbours) -> list[str]:
-    return [str(index._keys[slot]) for slot in neighbours.slots.tolist()]
+    return [index._keys.names[slot] for slot in neighbours.slots.tolist()]
 
 
 def test_gather_finds_every_session_with_any_of_the_items_oldest_first() -> None:

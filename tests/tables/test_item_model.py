@@ -85,9 +85,11 @@ def model_of(updates: list[Update]) -> ItemModel:
     return model
 
 
-def kept(model: ItemModel) -> dict[str, tuple[bytes, bytes]]:
+def kept(model: ItemModel) -> dict[str, tuple[list[bytes], list[bytes]]]:
     """What the model holds of each item, byte for byte."""
-    return dict(zip(model._names, zip(model._popularity, model._co_view, strict=True), strict=True))
+    return {
+        item: (model._popularity.rows(number), model._co_view.rows(number)) for number, item in enumerate(model._names)
+    }
 
 
 def check(model: ItemModel, updates: list[Update], now_ms: int) -> None:

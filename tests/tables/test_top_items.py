@@ -26,7 +26,7 @@ class Items:
 
     def add(self, partitions: int = 1) -> int:
         self.rows.append([PopularityRow() for _ in range(partitions)])
-        self.top.add()
+        self.top.fit(len(self.rows))
         return len(self.rows) - 1
 
     def count(self, number: int, weight: float, time_ms: int, now_ms: int | None = None, partition: int = 0) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from reco_stream.domain.compact import Names
 from reco_stream.domain.context import Context
 from reco_stream.domain.neighbourhood import Floats, Ints
 from reco_stream.domain.scoring import best
@@ -39,7 +40,7 @@ def best_places(scores: Floats, count: int) -> Ints:
     return np.frombuffer(best(scores, count), np.int64)
 
 
-def top(names: Sequence[str], numbers: Ints, scores: Floats, count: int, exclude: Set[str]) -> list[Candidate]:
+def top(names: Names, numbers: Ints, scores: Floats, count: int, exclude: Set[str]) -> list[Candidate]:
     """Return the best candidates that are not excluded; among equal scores the later in `numbers` comes first.
 
     Candidates of sessions lie in the order of their newest session, so a tie goes to the item seen last.
