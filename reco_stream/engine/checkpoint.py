@@ -101,13 +101,14 @@ class Checkpointer:
         self._poison: dict[int, list[Exception]] = {}
         self._max_records = limits.max_records
 
-    async def apply(self, records: Sequence[Any]) -> list[bytes]:
-        """Folds and stores `records`, in as many parts as their rows need; returns the keys of changed rows.
+    async def apply(self, records: Sequence[Any], changed: Callable[[list[bytes]], None]) -> None:
+        """Folds and stores `records`, in as many parts as their rows need; tells `changed` the keys of each part.
+
+        It is told before the next part is folded: what leaves a row then may have been stored by this part.
 
         Records at or below the marker are skipped, so a replay changes nothing. Raises Fenced, ChangelogUnavailable,
         ChangelogCorrupt and what the store raises: all mean that this process must not go on writing the partition.
         """
-        changed: dict[bytes, None] = {}
         start = 0
         while start < len(records):
             part = records[start : start + self._max_records]
@@ -116,10 +117,9 @@ class Checkpointer:
                 # Half as many events make about half the bytes; the limit creeps back by an eighth a part.
                 self._max_records = max(1, len(part) // 2)
                 continue
-            changed.update(dict.fromkeys(keys))
+            changed(keys)
             start += len(part)
             self._max_records = min(self._limits.max_records, self._max_records + self._max_records // 8 + 1)
-        return list(changed)
 
     async def _apply_part(self, part: Sequence[Any]) -> list[bytes] | None:
         marker = self.marker

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import logging
 import time
 from collections.abc import Sequence
@@ -295,7 +296,7 @@ class Partition:
         self._mid_batch = True  # cancelled from here on, the cached rows are ahead of the store
         began = time.perf_counter()
         publisher, first_offset = self._note_floor()
-        publisher.changed(await self._running().apply(records), first_offset)
+        await self._running().apply(records, functools.partial(publisher.changed, first_offset=first_offset))
         self._mid_batch = False
         self._pace.applied(records[-1].timestamp)
         self._observer.on_checkpoint(self.number, self.store.marker(), len(records), time.perf_counter() - began)

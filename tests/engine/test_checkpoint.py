@@ -62,7 +62,8 @@ class Harness:
         self.store.open()
         self.processor = Appends()
         self.rejections: list[int] = []
-        self.published: list[tuple[Record, int]] = []  # and how many records the changelog had by then
+        self.changed: list[list[bytes]] = []
+        self.published: list[tuple[Record, int]] = []  # and of how many parts the changed keys were known by then
         self.on_gate: Callable[[str], None] = lambda name: None
         self.appender = Appender(link, "changelog", 0, self.broker.claim("app-0"))
         rows = RowCache(self.store, 1 << 20)
@@ -77,6 +78,12 @@ class Harness:
             self._publish,
         )
 
+    async def apply(self, records: Sequence[Any]) -> list[bytes]:
+        """Applies the records; returns the keys of all parts, in `changed` too."""
+        first = len(self.changed)
+        await self.checkpointer.apply(records, self.changed.append)
+        return [key for keys in self.changed[first:] for key in keys]
+
     async def _gate(self, name: str) -> None:
         self.on_gate(name)
 
@@ -86,7 +93,7 @@ class Harness:
 
     async def _publish(self, leaving: Sequence[Record]) -> None:
         self.on_gate("publish")
-        self.published += [(record, self.changelog.end) for record in leaving]
+        self.published += [(record, len(self.changed)) for record in leaving]
 
     @property
     def changelog(self) -> FakeLog:
@@ -107,7 +114,7 @@ def events(*values: str, first: int = 0, key: str = "k") -> list[LogRecord]:
 
 async def test_rows_and_marker_are_one_batch_in_the_changelog_and_one_write_in_the_store() -> None:
     harness = Harness()
-    changed = await harness.checkpointer.apply([*events("a", "b"), *events("c", first=2, key="l")])
+    changed = await harness.apply([*events("a", "b"), *events("c", first=2, key="l")])
     assert changed == [b"tk", b"tl"]
     assert [(r.offset, r.key, r.value) for r in harness.changelog.records[:2]] == [(0, b"tk", b"ab"), (1, b"tl", b"c")]
     assert harness.markers() == [2]
@@ -117,10 +124,18 @@ async def test_rows_and_marker_are_one_batch_in_the_changelog_and_one_write_in_t
 
 
 async def test_what_leaves_its_row_is_published_before_the_row_is_in_the_changelog() -> None:
-    harness = Harness()
-    await harness.checkpointer.apply(events("a", "out"))
-    await harness.checkpointer.apply(events("b", first=2))
+    harness, reached = Harness(), list[tuple[str, int]]()
+    harness.on_gate = lambda name: reached.append((name, harness.changelog.end))
+    await harness.apply(events("a", "out"))
+    assert reached[0] == ("publish", 0)
+    await harness.apply(events("b", first=2))
     assert harness.published == [((b"tk", b"out"), 0)]
+
+
+async def test_changed_rows_of_a_part_are_known_before_the_next_part_publishes() -> None:
+    harness = Harness(Limits(max_records=2, max_bytes=1_000_000, slice_ms=1e9))
+    await harness.apply(events("a", "b", "out"))
+    assert harness.published == [((b"tk", b"out"), 1)]
 
 
 async def test_what_cannot_be_published_is_not_applied() -> None:
@@ -132,22 +147,22 @@ async def test_what_cannot_be_published_is_not_applied() -> None:
 
     harness.on_gate = fenced
     with pytest.raises(Fenced):
-        await harness.checkpointer.apply(events("a", "out"))
+        await harness.apply(events("a", "out"))
     assert (harness.changelog.end, harness.row("k"), harness.processor.calls) == (0, None, [])
 
 
 async def test_replayed_records_change_nothing() -> None:
     harness = Harness()
-    await harness.checkpointer.apply(events("a", "b", "c"))
-    assert await harness.checkpointer.apply(events("a", "b", "c")) == []
-    assert await harness.checkpointer.apply(events("b", first=1)) == []
+    await harness.apply(events("a", "b", "c"))
+    assert await harness.apply(events("a", "b", "c")) == []
+    assert await harness.apply(events("b", first=1)) == []
     assert (harness.changelog.end, harness.row("k")) == (2, "abc")
 
 
 async def test_replay_that_goes_on_folds_only_what_is_new() -> None:
     harness = Harness()
-    await harness.checkpointer.apply(events("a", "b"))
-    await harness.checkpointer.apply(events("b", "c", first=1))
+    await harness.apply(events("a", "b"))
+    await harness.apply(events("b", "c", first=1))
     assert (harness.row("k"), harness.markers()) == ("abc", [1, 2])
 
 
@@ -155,7 +170,7 @@ async def test_batch_is_split_by_events_when_its_rows_are_too_many_bytes() -> No
     harness = Harness(Limits(max_records=100, max_bytes=25, slice_ms=1e9))
     records = [*events("0123456789", key="a"), *events("0123456789", first=1, key="b")]
     records += [*events("0123456789", first=2, key="c"), *events("0123456789", first=3, key="d")]
-    assert await harness.checkpointer.apply(records) == [b"ta", b"tb", b"tc", b"td"]
+    assert await harness.apply(records) == [b"ta", b"tb", b"tc", b"td"]
     assert harness.markers() == [1, 3], "each part has a marker of its own"
     assert harness.processor.calls == ["aborted", "applied", "applied"]
     assert harness.row("d") == "0123456789"
@@ -163,16 +178,16 @@ async def test_batch_is_split_by_events_when_its_rows_are_too_many_bytes() -> No
 
 async def test_part_grows_again_after_a_split() -> None:
     harness = Harness(Limits(max_records=64, max_bytes=100, slice_ms=1e9))
-    await harness.checkpointer.apply([*events("x" * 90), *events("y" * 90, first=1, key="l")])
+    await harness.apply([*events("x" * 90), *events("y" * 90, first=1, key="l")])
     assert harness.checkpointer._max_records < 64
     for first in range(2, 130, 2):
-        await harness.checkpointer.apply(events("", "", first=first))
+        await harness.apply(events("", "", first=first))
     assert harness.checkpointer._max_records == 64
 
 
 async def test_one_event_is_never_split() -> None:
     harness = Harness(Limits(max_records=100, max_bytes=10, slice_ms=1e9))
-    await harness.checkpointer.apply(events("0123456789" * 3, "tiny"))
+    await harness.apply(events("0123456789" * 3, "tiny"))
     assert (harness.markers(), harness.row("k")) == ([0, 1], "0123456789" * 3 + "tiny")
 
 
@@ -184,7 +199,7 @@ async def test_event_too_large_for_the_broker_is_named() -> None:
 
     harness.on_gate = too_large
     with pytest.raises(BatchTooLarge, match=r"one event changes 1 rows: larger than max\.message\.bytes"):
-        await harness.checkpointer.apply(events("a"))
+        await harness.apply(events("a"))
 
 
 async def test_record_that_raises_each_time_is_rejected_and_the_rest_is_folded_without_it() -> None:
@@ -197,7 +212,7 @@ async def test_record_that_raises_each_time_is_rejected_and_the_rest_is_folded_w
             raise ZeroDivisionError("of the rule")
 
     harness.processor.raises = raises
-    await harness.checkpointer.apply(events("a", "poison", "b", "poison", "c"))
+    await harness.apply(events("a", "poison", "b", "poison", "c"))
     assert harness.row("k") == "abc"
     assert harness.rejections == [1, 3]
     assert failures == [1, 1, 3, 3], "each has a second chance"
@@ -217,7 +232,7 @@ async def test_rejection_of_a_poison_record_says_what_was_raised() -> None:
 
     harness.processor.raises = raises
     harness.checkpointer._send_rejections = keep
-    await harness.checkpointer.apply(events("a"))
+    await harness.apply(events("a"))
     assert (found[0].reason, found[0].record.offset) == ("fold_failed", 0)
     assert "ZeroDivisionError('of the rule')" in found[0].detail
     assert isinstance(found[0].cause, ZeroDivisionError)
@@ -232,7 +247,7 @@ async def test_rule_that_fails_once_costs_no_event() -> None:
             raise OSError("a passing weakness")
 
     harness.processor.raises = raises
-    await harness.checkpointer.apply(events("a", "b", "c"))
+    await harness.apply(events("a", "b", "c"))
     assert (harness.row("k"), harness.rejections) == ("abc", [])
 
 
@@ -244,13 +259,13 @@ async def test_failure_of_the_store_is_nobodys_poison() -> None:
 
     harness.processor.raises = raises
     with pytest.raises(StoreFailed):
-        await harness.checkpointer.apply(events("a"))
+        await harness.apply(events("a"))
     assert (harness.rejections, harness.changelog.end) == ([], 0)
 
 
 async def test_only_rejections_still_move_the_marker() -> None:
     harness = Harness()
-    assert await harness.checkpointer.apply(events("bad", "bad")) == []
+    assert await harness.apply(events("bad", "bad")) == []
     assert (harness.rejections, harness.markers()) == ([0, 1], [1])
 
 
@@ -258,7 +273,7 @@ async def test_steps_happen_in_their_order() -> None:
     harness = Harness()
     order: list[tuple[str, str | None]] = []
     harness.on_gate = lambda name: order.append((name, harness.row("k")))
-    await harness.checkpointer.apply(events("a", "bad"))
+    await harness.apply(events("a", "bad"))
     assert order == [("dead letters", None), ("append to changelog", None), ("append to changelog answered", None)]
     assert harness.row("k") == "a"
 
@@ -273,7 +288,7 @@ async def test_failure_before_the_acknowledgement_leaves_the_store_alone(failing
 
     harness.on_gate = fail
     with pytest.raises(Fenced):
-        await harness.checkpointer.apply(events("a", "bad"))
+        await harness.apply(events("a", "bad"))
     assert (harness.row("k"), harness.store.marker(), harness.store.position) == (None, Marker(), -1)
     assert harness.changelog.end == (2 if failing.endswith("answered") else 0)
     assert "applied" not in harness.processor.calls
@@ -281,13 +296,13 @@ async def test_failure_before_the_acknowledgement_leaves_the_store_alone(failing
 
 async def test_foreign_batch_in_the_changelog_is_noticed() -> None:
     harness = Harness()
-    await harness.checkpointer.apply(events("a"))
+    await harness.apply(events("a"))
     foreign = Appender(FakeLink(harness.broker), "changelog", 0, harness.broker.claim("app-of-another-cluster"))  # type: ignore[arg-type]
     await foreign.append([(b"tz", b"foreign")])
     with pytest.raises(
         ChangelogCorrupt, match=r"changelog\[0\]: a batch landed at offset 3, wanted 2.*RECO_APP shared"
     ):
-        await harness.checkpointer.apply(events("b", first=1))
+        await harness.apply(events("b", first=1))
 
 
 async def test_long_fold_lets_others_run() -> None:
@@ -300,6 +315,6 @@ async def test_long_fold_lets_others_run() -> None:
             turns += 1
             await asyncio.sleep(0)
 
-    await asyncio.gather(harness.checkpointer.apply(events(*["a"] * 400)), other())
+    await asyncio.gather(harness.apply(events(*["a"] * 400)), other())
     assert turns > 20
     assert harness.row("k") == "a" * 400
