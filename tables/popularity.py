@@ -89,7 +89,8 @@ def count(
         _count_late(row, event_type, weight, hour, now_ms)
         return row
     if hour > row.hour:
-        close_hour(row, now_ms)
+        if row.hour >= 0:  # a new row has nothing to close, and of a long tail most are new
+            close_hour(row, now_ms)
         row.hour = hour
     tally = row.open.get(event_type)
     if tally is None:

@@ -1,6 +1,6 @@
 """Numbers do what a dictionary and a list do; rows come back byte for byte, whatever their form."""
 
-from array import array
+from struct import pack
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reco_stream.domain.buckets import Cell, add
 from reco_stream.domain.compact import CoViewRows, Numbers, PopularityRows
-from tables.co_view import CO_VIEW, PAIR, CoViewRow
+from tables.co_view import CO_VIEW, CoViewRow
 from tables.popularity import POPULARITY, PopularityRow, Tally
 
 TEXTS = st.one_of(st.sampled_from(["", "a", "b", "ä", "x" * 254, "y" * 255, "z" * 70_000]), st.text(max_size=12))
@@ -91,10 +91,8 @@ def test_popularity_rows_come_back(row: PopularityRow) -> None:
 
 
 def co_view_row(landmark: int, day: int, pairs: dict[str, tuple[float, float, float]]) -> CoViewRow:
-    index = {name: PAIR * place for place, name in enumerate(pairs)}
-    return CoViewRow(
-        landmark, day, "\0".join(pairs), index, array("d", [number for pair in pairs.values() for number in pair])
-    )
+    packed = b"".join(pack("<ddd", *pair) for pair in pairs.values())
+    return CoViewRow(landmark, day, "\0".join(pairs), bytearray(packed))
 
 
 PAIRS = st.dictionaries(

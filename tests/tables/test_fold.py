@@ -128,8 +128,8 @@ def test_popularity_counts_sessions_once() -> None:
 def test_rows_age_with_stream_time() -> None:
     log = [event("a", 0), event("b", 1), event("a", 40 * 24 * 60), event("c", 40 * 24 * 60 + 1)]
     rows = folded(log)
-    assert list(rows.get(CO_VIEW, "a").index) == ["c"]  # type: ignore[union-attr]
-    assert list(rows.get(CO_VIEW, "b").index) == ["a"]  # type: ignore[union-attr]  # untouched since
+    assert rows.get(CO_VIEW, "a").others() == ["c"]  # type: ignore[union-attr]
+    assert rows.get(CO_VIEW, "b").others() == ["a"]  # type: ignore[union-attr]  # untouched since
     assert set(pair_weights(rows)) == {("a", "c"), ("c", "a")}
 
 
@@ -236,7 +236,7 @@ def test_every_row_stays_within_its_limits(data: st.DataObject, logs: Logs, smal
         assert len(kept.sessions) <= rules.sessions_kept
         assert all(len(session.items) <= rules.session_items for session in kept.sessions)
     for _, pairs in rows.items(CO_VIEW):
-        assert len(pairs.index) <= rules.co_view_limit + rules.co_view_limit // 4
+        assert len(pairs) <= rules.co_view_limit + rules.co_view_limit // 4
     users = {user for user, _ in rows.items(RECENT)}
     assert {key[6:] for key, day in rows.items(EXPIRY) if day == 0} == users
 
