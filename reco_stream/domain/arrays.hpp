@@ -9,7 +9,6 @@
 #include <exception>
 #include <new>
 #include <stdexcept>
-#include <utility>
 #include <vector>
 
 // A contiguous numpy array, looked at in place as a flat one.
@@ -58,18 +57,13 @@ inline std::vector<int64_t> numbers_below(PyObject* list, std::size_t limit) {
 
 // Values that go to Python as a bytearray.
 template <typename T>
-class Column {
-public:
-    explicit Column(std::size_t size)
-        : bytes_(PyByteArray_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size * sizeof(T)))) {
-        if (bytes_ == nullptr) throw std::bad_alloc();
-    }
-    ~Column() { Py_XDECREF(bytes_); }
-    Column(const Column&) = delete;
-    Column& operator=(const Column&) = delete;
-    T& operator[](std::size_t at) { return reinterpret_cast<T*>(PyByteArray_AS_STRING(bytes_))[at]; }
-    PyObject* take() { return std::exchange(bytes_, nullptr); }
+PyObject* bytes_of(const std::vector<T>& values) {
+    return PyByteArray_FromStringAndSize(reinterpret_cast<const char*>(values.data()),
+                                         static_cast<Py_ssize_t>(values.size() * sizeof(T)));
+}
 
-private:
-    PyObject* bytes_;
-};
+// Puts a new object at the end of a new list.
+inline void append(PyObject* list, PyObject* value) {
+    if (list == nullptr || value == nullptr || PyList_Append(list, value) < 0) throw std::bad_exception();
+    Py_DECREF(value);
+}

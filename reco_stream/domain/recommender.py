@@ -15,6 +15,8 @@ import numpy as np
 
 from reco_stream.domain.context import Context
 from reco_stream.domain.fusion import (
+    FLOOR,
+    KEPT,
     SCENARIOS,
     SOURCES,
     Slate,
@@ -29,15 +31,24 @@ from reco_stream.domain.neighbourhood import Floats, Ints
 from reco_stream.domain.reasons import THEN_SHARE, SessionReason
 from reco_stream.domain.retrievers.base import best_places
 from reco_stream.domain.retrievers.history import History
-from reco_stream.domain.retrievers.kernel import CO_VIEW, RULES, SEQUENCE, SESSION_KNN, KernelBank
+from reco_stream.domain.retrievers.kernel import (
+    CO_VIEW,
+    MAX_EVENTS,
+    RULES,
+    SEQUENCE,
+    SESSION_KNN,
+    KernelBank,
+)
 from reco_stream.domain.retrievers.transitive import Transitive
 from reco_stream.domain.retrievers.trending import Trending
+from reco_stream.domain.scoring import rank
 from reco_stream.domain.session_index import SessionIndex
 
 SAMPLE_ONE_IN = 16
 _NOTHING: Mapping[str, float] = {}
 _NO_RANKS: Mapping[str, int] = {}
 _HISTORY, _TRANSITIVE, _REPEAT = (SessionReason(kind) for kind in ("history", "transitive", "repeat"))
+_NO_SCORES: Floats = np.zeros(0)
 LAST_N = 10  # items of the context that look for sessions
 _KERNELS = (SESSION_KNN, SEQUENCE, RULES, CO_VIEW)  # the first four of SOURCES, in that order
 
@@ -95,6 +106,8 @@ class Recommender:
         self._bank = KernelBank(self.index, _KERNELS, LAST_N)
         self._transitive = Transitive(self.index)
         self._method = method
+        hop = self._transitive
+        self._limits = (limit, k, MAX_EVENTS, hop.enough, hop.seeds, hop.limit, KEPT, FLOOR)
         self._k = k
         self._limit = limit
         self._pinned = {scenario: weights_of(scenario, named) for scenario, named in (pinned or {}).items()}
@@ -150,11 +163,16 @@ class Recommender:
         The weights are those of "unseen" when every item of the context is excluded, else those of "repeats". `method`
         overrides the recommender's own for this call.
         """
-        slate = self._slate(context, exclude)
         scenario = "unseen" if all(event.item in exclude for event in context.recent) else "repeats"
-        scores = self._fused(slate, scenario, length_class(len(context.newest(LONGEST))), method or self._method)
-        order = best_places(scores, count)
-        found = self._explained(slate, order, scores, context, explain)
+        newest = context.newest(len(context.recent) or 1)
+        length = length_class(min(len(newest), LONGEST))
+        method = method or self._method
+        if explain or (method == "rrf" and scenario not in self._pinned):
+            slate = self._slate(context, exclude)
+            scores = self._fused(slate, scenario, length, method)
+            found = self._explained(slate, best_places(scores, count), scores, context, explain)
+        else:
+            found = self._ranked(context, newest, exclude, self._weights(scenario, length), count)
         if len(found) < count:
             taken = {recommendation.item for recommendation in found}
             filler = self.trending.recommend(context, count - len(found), exclude | taken)
@@ -174,18 +192,49 @@ class Recommender:
             return reciprocal_rank_scores(slate.scores)
         return chances(slate, self._weights(scenario, length))
 
+    def _ranked(
+        self, context: Context, newest: list[str], exclude: Set[str], weights: Floats, count: int
+    ) -> list[Recommendation]:
+        """The best items by `_slate`, `chances` and `_explained`, in one compiled call."""
+        index = self.index
+        names = index.names
+        past, scores = self._past(context)
+        seen = index.numbers(newest)
+        question = (seen, past, scores, index.numbers(exclude), context.now_ms)
+        known = (*index.arrays(), *index.item_figures()[:3], index.postings)
+        found = rank(self._bank.scorer, self._transitive.scorer, known, question, self._limits, weights, count)
+        types = {event.item: event.type for event in context.recent}
+        recommended = []
+        for number, chance, old, again, anchor, sessions, after, age_s in found:
+            if anchor < 0:
+                reason = _HISTORY if old else _TRANSITIVE
+            elif again:
+                reason = _REPEAT
+            else:
+                item = names[seen[anchor]]
+                reason = SessionReason("sessions", item, types[item], sessions, after >= THEN_SHARE * sessions, age_s)
+            recommended.append(Recommendation(names[number], chance, reason))
+        return recommended
+
+    def _past(self, context: Context) -> tuple[list[int], Floats]:
+        """The items of the history that are in the index, and their scores."""
+        if not context.history:
+            return [], _NO_SCORES
+        known = self.index.number_of
+        past = {item: score for item, score in self.history.scores(context).items() if item in known}
+        return [known[item] for item in past], np.array(list(past.values()), np.float64)
+
     def _slate(self, context: Context, exclude: Set[str]) -> Slate:
         """Score every source for the context; everything but the weights."""
         index = self.index
         seen = index.numbers(context.newest(len(context.recent) or 1))
-        known = index.number_of
-        past = {item: score for item, score in self.history.scores(context).items() if item in known}
+        past, scores = self._past(context)
         numbers, votes = self._bank.score(seen[:LAST_N], context.now_ms, self._limit, self._k)
         further, reached = self._transitive.hop(seen[:LAST_N], context.now_ms, numbers, votes[0])
         parts = [
             (numbers, votes, len(_KERNELS)),
             (further, reached, 1),
-            (np.array([known[item] for item in past], np.int64), np.array(list(past.values()), np.float64), 1),
+            (np.array(past, np.int64), scores, 1),
         ]
         return slate_of(index, parts, exclude, seen, context.now_ms)
 

@@ -1,9 +1,9 @@
 // The inner loops of a recommendation. In numpy the same took 0.5 ms a query, most of it the cost of 100 small calls.
 //
-// sessions.hpp: from the context's items to candidates; slate.hpp: from the candidates of all sources to chances.
+// sessions.hpp: from the context's items to candidates; slate.hpp: from the candidates of all sources to chances;
+// ranking.hpp: the whole way of a question, without Python in between.
 
-#include "sessions.hpp"
-#include "slate.hpp"
+#include "ranking.hpp"
 
 namespace {
 
@@ -13,6 +13,13 @@ struct PyScorer {
     PyObject_HEAD
     Scorer* scorer;
 };
+PyObject* scorer_type = nullptr;
+
+Scorer& scorer_of(PyObject* object) {
+    if (!PyObject_TypeCheck(object, reinterpret_cast<PyTypeObject*>(scorer_type)))
+        throw std::invalid_argument("wanted a Scorer");
+    return *reinterpret_cast<PyScorer*>(object)->scorer;
+}
 
 // Copies rows of `length` values into one entry of ROWS values a column.
 std::vector<double> columns(PyObject* given, std::size_t rows) {
@@ -71,27 +78,19 @@ PyObject* scorer_score(PyObject* self, PyObject* const* given, Py_ssize_t count)
     try {
         Scorer& scorer = *reinterpret_cast<PyScorer*>(self)->scorer;
         const Sessions index(given);
-        const Array<double> support(given[4]);
+        const Array<double> supports(given[4]);
+        const std::vector<double> support(supports.begin(), supports.begin() + supports.size());
         const std::vector<int64_t> items = integers(given[5]);
-        if (!PyList_Check(given[3]) || static_cast<std::size_t>(PyList_GET_SIZE(given[3])) != items.size() ||
-            support.size() != items.size() || items.size() > static_cast<std::size_t>(scorer.last_n))
-            throw std::invalid_argument("wanted one posting and one support an item, and no more items than last_n");
         const int64_t now_ms = PyLong_AsLongLong(given[6]);
         const std::size_t limit = PyLong_AsSize_t(given[7]), per_item = PyLong_AsSize_t(given[8]),
                           k = PyLong_AsSize_t(given[9]);
         const int64_t max_events = PyLong_AsLongLong(given[10]);
         if (PyErr_Occurred()) return nullptr;
         scorer.score(index, given[3], support, items, now_ms, limit, per_item, k, max_events);
-        const std::size_t size = scorer.candidates.size();
-        Column<int64_t> numbers(size);
-        Column<double> votes(size * static_cast<std::size_t>(scorer.rows));
-        for (std::size_t at = 0; at < size; at++) {
-            const Candidate& candidate = scorer.candidates[size - 1 - at];
-            numbers[at] = candidate.number;
-            for (int row = 0; row < scorer.rows; row++)
-                votes[static_cast<std::size_t>(row) * size + at] = candidate.votes[row];
-        }
-        return Py_BuildValue("(NN)", numbers.take(), votes.take());
+        std::vector<int64_t> numbers;
+        std::vector<double> votes;
+        scorer.columns(numbers, votes);
+        return Py_BuildValue("(NN)", bytes_of(numbers), bytes_of(votes));
     } catch (const std::exception& error) {
         reinterpret_cast<PyScorer*>(self)->scorer->forget();
         return refused(error);
@@ -104,17 +103,10 @@ PyObject* scorer_evidence(PyObject* self, PyObject* const* given, Py_ssize_t cou
     try {
         const Sessions index(given);
         const std::vector<int64_t> numbers = numbers_below(given[3], index.numbers);
-        const auto proofs = reinterpret_cast<PyScorer*>(self)->scorer->evidence(index, numbers);
-        PyObject* found = PyList_New(static_cast<Py_ssize_t>(numbers.size()));
-        for (std::size_t at = 0; found != nullptr && at < numbers.size(); at++) {
-            const auto best = std::max_element(
-                proofs[at].begin(), proofs[at].end(),
-                [](const Proof& one, const Proof& other) { return one.sessions < other.sessions; });
-            const Py_ssize_t anchor = best->sessions > 0 ? best - proofs[at].begin() : -1;
-            PyList_SET_ITEM(found, static_cast<Py_ssize_t>(at),
-                            Py_BuildValue("(nLLd)", anchor, static_cast<long long>(best->sessions),
-                                          static_cast<long long>(best->after), best->age_s));
-        }
+        PyObject* found = PyList_New(0);
+        for (const auto& [anchor, proof] : reinterpret_cast<PyScorer*>(self)->scorer->evidence(index, numbers))
+            append(found, Py_BuildValue("(iLLd)", anchor, static_cast<long long>(proof.sessions),
+                                        static_cast<long long>(proof.after), proof.age_s));
         return found;
     } catch (const std::exception& error) {
         return refused(error);
@@ -131,8 +123,7 @@ PyObject* merge(PyObject*, PyObject* const* given, Py_ssize_t count) {
         const int64_t most_support = PyLong_AsLongLong(given[4]), now_ms = PyLong_AsLongLong(given[7]);
         if (PyErr_Occurred()) return nullptr;
         const std::vector<int64_t> banned = numbers_below(given[1], limit), seen = numbers_below(given[2], limit);
-        const Array<int64_t> support(given[3]), last_ms(given[5]);
-        if (support.size() < limit || last_ms.size() < limit) throw std::invalid_argument("an item has no figures");
+        const ItemFigures figures(given[3], most_support, given[5], limit);
         merger.begin(limit, banned);
         for (Py_ssize_t at = 0; at < PySequence_Size(given[0]); at++) {
             PyObject *numbers, *scores;
@@ -141,9 +132,10 @@ PyObject* merge(PyObject*, PyObject* const* given, Py_ssize_t count) {
                 throw std::bad_exception();
             merger.add(Array<int64_t>(numbers), Array<double>(scores), static_cast<std::size_t>(rows));
         }
-        PyObject* slate = merger.slate(kept, seen, support, most_support, last_ms, now_ms);
+        const Slate slate = merger.slate(kept, seen, figures, now_ms);
         merger.end();
-        return slate;
+        return Py_BuildValue("(NNNNN)", bytes_of(slate.numbers), bytes_of(slate.scores), bytes_of(slate.shares),
+                             bytes_of(slate.signals), bytes_of(slate.rank));
     } catch (const std::exception& error) {
         merger.end();
         return refused(error);
@@ -156,8 +148,8 @@ PyObject* fuse(PyObject*, PyObject* const* given, Py_ssize_t count) {
     try {
         const double floor = PyFloat_AsDouble(given[4]);
         if (PyErr_Occurred()) return nullptr;
-        return chances(Array<double>(given[0]), Array<double>(given[1]), Array<int64_t>(given[2]),
-                       Array<double>(given[3]), floor);
+        return bytes_of(chances(Array<double>(given[0]), Array<double>(given[1]), Array<int64_t>(given[2]),
+                                Array<double>(given[3]), floor));
     } catch (const std::exception& error) {
         return refused(error);
     }
@@ -170,17 +162,34 @@ PyObject* best(PyObject*, PyObject* const* given, Py_ssize_t count) {
         const std::size_t wanted = PyLong_AsSize_t(given[1]);
         if (PyErr_Occurred()) return nullptr;
         const Array<double> scores(given[0]);
-        std::vector<std::size_t> places(scores.size());
-        for (std::size_t at = 0; at < places.size(); at++) places[at] = at;
-        const auto end = places.begin() + static_cast<std::ptrdiff_t>(std::min(wanted, places.size()));
-        std::partial_sort(places.begin(), end, places.end(), [&](std::size_t one, std::size_t other) {
-            return scores[one] != scores[other] ? scores[one] > scores[other] : one > other;
-        });
-        Column<int64_t> found(static_cast<std::size_t>(end - places.begin()));
-        for (std::size_t at = 0; at < static_cast<std::size_t>(end - places.begin()); at++)
-            found[at] = static_cast<int64_t>(places[at]);
-        return found.take();
+        return bytes_of(best_places(scores.begin(), scores.size(), wanted));
     } catch (const std::exception& error) {
+        return refused(error);
+    }
+}
+
+// rank(first, second, index, question, limits, weights, count) -> [(number, chance, past, again, anchor, ...)]
+PyObject* rank(PyObject*, PyObject* const* given, Py_ssize_t count) {
+    if (count != 7) return PyErr_Format(PyExc_TypeError, "rank takes 7 arguments, found %zd", count);
+    static Ranking ranking;
+    try {
+        Scorer &first = scorer_of(given[0]), &second = scorer_of(given[1]);
+        const Known known(given[2]);
+        const Question question(given[3], known.sessions.numbers);
+        const Limits limits(given[4]);
+        const Array<double> weights(given[5]);
+        const std::size_t wanted = PyLong_AsSize_t(given[6]);
+        if (PyErr_Occurred()) return nullptr;
+        PyObject* found = PyList_New(0);
+        for (const Ranked& one : ranking.rank(first, second, known, question, limits, weights, wanted))
+            append(found, Py_BuildValue("(LdOOiLLd)", static_cast<long long>(one.number), one.chance,
+                                        one.past ? Py_True : Py_False, one.again ? Py_True : Py_False, one.anchor,
+                                        static_cast<long long>(one.proof.sessions),
+                                        static_cast<long long>(one.proof.after), one.proof.age_s));
+        return found;
+    } catch (const std::exception& error) {
+        for (PyObject* scorer : {given[0], given[1]})
+            if (PyObject_TypeCheck(scorer, reinterpret_cast<PyTypeObject*>(scorer_type))) scorer_of(scorer).forget();
         return refused(error);
     }
 }
@@ -189,6 +198,7 @@ PyMethodDef functions[] = {
     {"best", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(best)), METH_FASTCALL, nullptr},
     {"merge", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(merge)), METH_FASTCALL, nullptr},
     {"fuse", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(fuse)), METH_FASTCALL, nullptr},
+    {"rank", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(rank)), METH_FASTCALL, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -213,7 +223,8 @@ PyModuleDef definition = {PyModuleDef_HEAD_INIT, "scoring", nullptr, -1, functio
 
 PyMODINIT_FUNC PyInit_scoring() {
     PyObject* module = PyModule_Create(&definition);
-    PyObject* type = PyType_FromSpec(&spec);
-    if (module == nullptr || type == nullptr || PyModule_AddObject(module, "Scorer", type) < 0) return nullptr;
+    scorer_type = PyType_FromSpec(&spec);
+    if (module == nullptr || scorer_type == nullptr || PyModule_AddObjectRef(module, "Scorer", scorer_type) < 0)
+        return nullptr;
     return module;
 }

@@ -1,6 +1,6 @@
 """The compiled inner loops (scoring.cpp), as `retrievers/kernel.py` calls them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,23 @@ def merge(
 
 def fuse(shares: _Floats, signals: _Floats, rank: _Ints, weights: _Floats, floor: float, /) -> bytearray:
     """Return `probabilities(features(slate), weights)` of `fusion`, as doubles. Raises ValueError."""
+
+def rank(
+    first: Scorer,
+    second: Scorer,
+    known: tuple[npt.NDArray[np.int32], _Ints, int, _Ints, int, _Ints, Callable[[list[int]], list[_Ints]]],
+    question: tuple[list[int], list[int], _Floats, list[int], int],
+    limits: tuple[int, int, int, int, int, int, int, float],
+    weights: _Floats,
+    count: int,
+    /,
+) -> list[tuple[int, float, bool, bool, int, int, int, float]]:
+    """Return the `count` items of the highest chance: number, chance, of the history, of the context, and its evidence.
+
+    `known`: arrays of the index, number of items, support, most support, newest session, postings. `question`: context
+    newest first, history, its scores, items left out, now_ms. `limits`: sessions, voters and events of the first hop;
+    candidates that are enough; seeds and sessions of the second; candidates kept; floor of a share. Raises ValueError.
+    """
 
 class Scorer:
     """Kernels by their tables, and the sessions that the last `score` chose."""

@@ -38,18 +38,20 @@ struct Sessions {
     }
 };
 
-// Sessions lie all over memory: asked for this many steps before, they are there when their turn comes.
-constexpr std::size_t AHEAD = 8;
+// Sessions lie all over memory: asked for this many steps before, they are there when their turn comes. A step of a
+// posting takes 2 ns, one of a session's events 30.
+constexpr std::size_t AHEAD = 8, FAR_AHEAD = 32;
 
 template <typename T>
 void soon(const T* address) {
     __builtin_prefetch(address);
 }
 
+// A session that holds an item of the context: small, because there are a thousand of them to sort.
 struct Session {
-    int64_t order, slot, last_ms;
-    int32_t best, length, anchor;  // rank of the newest shared item; place of its last event
-    double age_s;
+    int64_t order;
+    int32_t slot, best;  // rank of the newest shared item
+    double log_age;
     double weight[ROWS];
 };
 
@@ -71,17 +73,25 @@ public:
     std::vector<double> length_weight;  // [length][ROWS]
     double support_power[ROWS] = {}, age_power[ROWS] = {};
     std::vector<Session> sessions;  // chosen ones, newest first
+    std::vector<int32_t> anchors;  // of each chosen session: place of the last event on its newest shared item
     std::vector<Candidate> candidates;  // in the order of their newest event, newest first
 
-    void score(const Sessions& index, PyObject* postings, const Array<double>& support, const std::vector<int64_t>& items,
-               int64_t now_ms, std::size_t limit, std::size_t per_item, std::size_t k, int64_t max_events) {
-        gather(index, postings, support, std::min(per_item, limit));
+    // `postings` and `support`: one an item. The newest `limit` sessions count, of each item at most `per_item`.
+    void score(const Sessions& index, PyObject* postings, const std::vector<double>& support,
+               const std::vector<int64_t>& items, int64_t now_ms, std::size_t limit, std::size_t per_item, std::size_t k,
+               int64_t max_events) {
+        if (!PyList_Check(postings) || static_cast<std::size_t>(PyList_GET_SIZE(postings)) != items.size() ||
+            support.size() != items.size() || items.size() > static_cast<std::size_t>(last_n))
+            throw std::invalid_argument("wanted one posting and one support an item, and no more items than last_n");
+        now_ms_ = now_ms;
+        gather(index, postings, support, std::min(per_item, limit), limit);
         if (sessions.size() > limit) {
             std::nth_element(sessions.begin(), sessions.begin() + static_cast<std::ptrdiff_t>(limit), sessions.end(), newer);
             sessions.resize(limit);
         }
-        weigh(now_ms);
-        choose(k, max_events);
+        weigh(index);
+        choose(index, k, max_events);
+        weigh_other_rows(index);
         std::sort(sessions.begin(), sessions.end(), newer);
         vote(index, items);
     }
@@ -93,33 +103,61 @@ public:
         place_of_.clear();
     }
 
-    // For each of `numbers` and rank of the context: the sessions of that best rank that hold the item.
-    std::vector<std::vector<Proof>> evidence(const Sessions& index, const std::vector<int64_t>& numbers) {
-        std::vector<std::vector<Proof>> proofs(numbers.size(), std::vector<Proof>(static_cast<std::size_t>(last_n)));
-        fit(place_of_, index.numbers);
-        for (std::size_t at = 0; at < numbers.size(); at++) place_of_[numbers[at]] = static_cast<int32_t>(at) + 1;
-        for (std::size_t place = 0; place < sessions.size(); place++) {
-            const Session& session = sessions[place];
-            const int32_t* content = index.content(session.slot);
-            for (int32_t at = session.length - 1; at >= 0; at--) {
-                const int32_t wanted = place_of_[content[at]];
-                if (wanted == 0) continue;
-                Proof& proof = proofs[static_cast<std::size_t>(wanted) - 1][static_cast<std::size_t>(session.best)];
-                if (proof.seen_by == static_cast<int64_t>(place)) continue;  // an earlier event on the same item
-                proof.seen_by = static_cast<int64_t>(place);
-                proof.sessions++;
-                proof.after += at > session.anchor;
-                proof.age_s = session.age_s;
-            }
+    // Candidates by their newest session, oldest first, and their votes, one row a kernel.
+    void columns(std::vector<int64_t>& numbers, std::vector<double>& votes) const {
+        const std::size_t size = candidates.size();
+        numbers.resize(size);
+        votes.resize(size * static_cast<std::size_t>(rows));
+        for (std::size_t at = 0; at < size; at++) {
+            const Candidate& candidate = candidates[size - 1 - at];
+            numbers[at] = candidate.number;
+            for (int row = 0; row < rows; row++) votes[static_cast<std::size_t>(row) * size + at] = candidate.votes[row];
         }
-        for (const int64_t number : numbers) place_of_[number] = 0;
-        return proofs;
+    }
+
+    // For each of `numbers`: the rank of the context whose sessions hold the item most often, the newer among equals,
+    // and those sessions; none where no session holds it.
+    std::vector<std::pair<int, Proof>> evidence(const Sessions& index, const std::vector<int64_t>& numbers) {
+        count_proofs(index, numbers);
+        std::vector<std::pair<int, Proof>> found;
+        for (auto first = proofs_.begin(); first != proofs_.end(); first += last_n) {
+            const auto best = std::max_element(first, first + last_n, [](const Proof& one, const Proof& other) {
+                return one.sessions < other.sessions;
+            });
+            found.emplace_back(best->sessions > 0 ? static_cast<int>(best - first) : -1, *best);
+        }
+        return found;
     }
 
 private:
     std::vector<int32_t> session_at_;  // by slot: 1 + place in sessions, 0 elsewhere
     std::vector<int32_t> place_of_;  // by item number: 1 + place in a list, 0 elsewhere
     std::vector<std::pair<int64_t, int64_t>> posting_;
+    std::vector<int64_t> orders_;
+    int64_t now_ms_ = 0;
+    std::vector<Proof> proofs_;  // one an item and rank
+
+    void count_proofs(const Sessions& index, const std::vector<int64_t>& numbers) {
+        proofs_.assign(numbers.size() * static_cast<std::size_t>(last_n), Proof());
+        fit(place_of_, index.numbers);
+        for (std::size_t at = 0; at < numbers.size(); at++) place_of_[numbers[at]] = static_cast<int32_t>(at) + 1;
+        for (std::size_t place = 0; place < sessions.size(); place++) {
+            if (place + AHEAD < sessions.size()) soon(index.content(sessions[place + AHEAD].slot));
+            const Session& session = sessions[place];
+            const int32_t* content = index.content(session.slot);
+            for (int32_t at = static_cast<int32_t>(index.at(session.slot).length) - 1; at >= 0; at--) {
+                const int32_t wanted = place_of_[content[at]];
+                if (wanted == 0) continue;
+                Proof& proof = proofs_[static_cast<std::size_t>((wanted - 1) * last_n + session.best)];
+                if (proof.seen_by == static_cast<int64_t>(place)) continue;  // an earlier event on the same item
+                proof.seen_by = static_cast<int64_t>(place);
+                proof.sessions++;
+                proof.after += at > anchors[place];
+                proof.age_s = age_s(index.at(session.slot));
+            }
+        }
+        for (const int64_t number : numbers) place_of_[number] = 0;
+    }
 
     static bool newer(const Session& one, const Session& other) { return one.order > other.order; }
     static bool stronger(const Session& one, const Session& other) {
@@ -129,45 +167,60 @@ private:
         if (scratch.size() < size) scratch.resize(2 * size, 0);
     }
 
-    // Every session that holds an item of the context, with the summed weights of the items that it holds.
-    void gather(const Sessions& index, PyObject* postings, const Array<double>& support, std::size_t per_item) {
+    // Every session that holds an item of the context, with the summed weights of the items that it holds; once there
+    // are `limit` of them, those that are older than all of these may be missing.
+    void gather(const Sessions& index, PyObject* postings, const std::vector<double>& support, std::size_t per_item,
+                std::size_t limit) {
         sessions.clear();
+        int64_t oldest = INT64_MIN;
         fit(session_at_, index.size());
         const Py_ssize_t ranks = PyList_GET_SIZE(postings);
         for (Py_ssize_t rank = 0; rank < ranks; rank++) {
             double weight[ROWS];
             for (int row = 0; row < ROWS; row++)
                 weight[row] = rank_weight[static_cast<std::size_t>(rank * ROWS + row)] *
-                              std::pow(support[static_cast<std::size_t>(rank)], -support_power[row]);
+                              power(support[static_cast<std::size_t>(rank)], -support_power[row]);
             const Array<int64_t> posting(PyList_GET_ITEM(postings, rank));
-            take(index, posting, per_item);
+            take(index, posting, per_item, oldest);
             for (std::size_t at = 0; at < posting_.size(); at++) {
-                if (at + AHEAD < posting_.size()) soon(&session_at_[posting_[at + AHEAD].second]);
+                if (at + FAR_AHEAD < posting_.size()) soon(&session_at_[posting_[at + FAR_AHEAD].second]);
                 const auto [order, slot] = posting_[at];
                 int32_t& place = session_at_[slot];
                 if (place == 0) {
-                    const Stored& stored = index.at(slot);
-                    sessions.push_back({order, slot, stored.last_ms, static_cast<int32_t>(rank),
-                                        static_cast<int32_t>(stored.length), 0, 0.0, {}});
+                    sessions.push_back({order, static_cast<int32_t>(slot), static_cast<int32_t>(rank), 0.0, {}});
                     place = static_cast<int32_t>(sessions.size());
                 }
                 Session& session = sessions[static_cast<std::size_t>(place) - 1];
                 for (int row = 0; row < ROWS; row++) session.weight[row] += weight[row];
             }
+            if (sessions.size() >= limit && rank + 1 < ranks) oldest = order_of_newest(limit);
         }
         for (const Session& session : sessions) session_at_[session.slot] = 0;
     }
 
-    // The newest `most` sessions of a posting, as (order, slot).
-    void take(const Sessions& index, const Array<int64_t>& posting, std::size_t most) {
-        posting_.clear();
+    // The order of the oldest among the newest `count` sessions.
+    int64_t order_of_newest(std::size_t count) {
+        orders_.clear();
+        for (const Session& session : sessions) orders_.push_back(session.order);
+        const auto edge = orders_.begin() + static_cast<std::ptrdiff_t>(count) - 1;
+        std::nth_element(orders_.begin(), edge, orders_.end(), std::greater<>());
+        return *edge;
+    }
+
+    // The newest `most` sessions of a posting, as (order, slot), without those of an order below `oldest`.
+    void take(const Sessions& index, const Array<int64_t>& posting, std::size_t most, int64_t oldest) {
+        posting_.resize(posting.size());
+        std::size_t size = 0;
         for (std::size_t at = 0; at < posting.size(); at++) {
-            if (at + AHEAD < posting.size()) soon(&index.at(posting[at + AHEAD]));
+            if (at + FAR_AHEAD < posting.size()) soon(&index.at(posting[at + FAR_AHEAD]));
             const int64_t slot = posting[at];
             if (slot < 0 || static_cast<std::size_t>(slot) >= index.size() || index.at(slot).length > reach)
                 throw std::out_of_range("a posting names a session that is not there, or one that is too long");
-            posting_.emplace_back(index.at(slot).order, slot);
+            const int64_t order = index.at(slot).order;
+            posting_[size] = {order, slot};
+            size += order >= oldest;  // no branch: half of them would be mispredicted
         }
+        posting_.resize(size);
         if (posting_.size() > most) {
             std::nth_element(posting_.begin(), posting_.begin() + static_cast<std::ptrdiff_t>(most), posting_.end(),
                              std::greater<>());
@@ -175,37 +228,56 @@ private:
         }
     }
 
-    // Similarities: the decays by age, length and newest shared item.
-    void weigh(int64_t now_ms) {
+    // Similarities by the first kernel, which decides who votes: the decays by age, length and newest shared item.
+    void weigh(const Sessions& index) {
         for (Session& session : sessions) {
-            // Clocks of producers differ: a session of the near future is as old as now.
-            session.age_s = std::max(static_cast<double>(now_ms - session.last_ms) / 1000.0, 0.0);
-            const double log_age = std::log1p(session.age_s / 3600.0);
+            const Stored& stored = index.at(session.slot);
+            session.log_age = std::log1p(age_s(stored) / 3600.0);
+            session.weight[0] *= decay(session.log_age, age_power[0]) * by_length(stored)[0] * by_match(session)[0];
+        }
+    }
+
+    // Clocks of producers differ: a session of the near future is as old as now.
+    double age_s(const Stored& stored) const {
+        return std::max(static_cast<double>(now_ms_ - stored.last_ms) / 1000.0, 0.0);
+    }
+
+    // Similarities by the other kernels, of those who vote.
+    void weigh_other_rows(const Sessions& index) {
+        for (Session& session : sessions) {
+            const Stored& stored = index.at(session.slot);
             double aged[ROWS];
             for (int row = 0; row < rows; row++) {
                 int like = 0;
                 while (age_power[like] != age_power[row]) like++;
-                aged[row] = like < row ? aged[like] : std::exp(-age_power[row] * log_age);  // 10 ns each
+                aged[row] = like < row ? aged[like] : decay(session.log_age, age_power[row]);  // 10 ns each
+                if (row > 0) session.weight[row] *= aged[row] * by_length(stored)[row] * by_match(session)[row];
             }
-            const double* by_length = &length_weight[static_cast<std::size_t>(session.length * ROWS)];
-            const double* by_match = &match_weight[static_cast<std::size_t>(session.best * ROWS)];
-            for (int row = 0; row < rows; row++) session.weight[row] *= aged[row] * by_length[row] * by_match[row];
         }
     }
 
+    static double decay(double log_age, double by) { return by == 0.0 ? 1.0 : std::exp(-by * log_age); }
+    static double power(double base, double by) { return by == 0.0 ? 1.0 : std::pow(base, by); }
+    const double* by_length(const Stored& stored) const {
+        return &length_weight[static_cast<std::size_t>(stored.length * ROWS)];
+    }
+    const double* by_match(const Session& session) const {
+        return &match_weight[static_cast<std::size_t>(session.best * ROWS)];
+    }
+
     // Keeps the k sessions of the highest first row, newer first among equals; fewer when they hold too many events.
-    void choose(std::size_t k, int64_t max_events) {
+    void choose(const Sessions& index, std::size_t k, int64_t max_events) {
         if (sessions.size() > k) {
             std::nth_element(sessions.begin(), sessions.begin() + static_cast<std::ptrdiff_t>(k), sessions.end(), stronger);
             sessions.resize(k);
         }
         int64_t events = 0;
-        for (const Session& session : sessions) events += session.length;
+        for (const Session& session : sessions) events += index.at(session.slot).length;
         if (events <= max_events) return;
         std::sort(sessions.begin(), sessions.end(), stronger);
         std::size_t fitting = 0;
         for (events = 0; fitting < sessions.size(); fitting++) {
-            events += sessions[fitting].length;
+            events += index.at(sessions[fitting].slot).length;
             if (events > max_events) break;
         }
         sessions.resize(std::max<std::size_t>(fitting, 1));
@@ -214,15 +286,18 @@ private:
     // Each event of a session votes for its item, the nearer to the newest shared item the more.
     void vote(const Sessions& index, const std::vector<int64_t>& items) {
         candidates.clear();
+        anchors.resize(sessions.size());
         fit(place_of_, index.numbers);
         for (std::size_t turn = 0; turn < sessions.size(); turn++) {
             if (turn + AHEAD < sessions.size()) soon(index.items.begin() + index.at(sessions[turn + AHEAD].slot).offset);
-            Session& session = sessions[turn];
+            const Session& session = sessions[turn];
             const int32_t* content = index.content(session.slot);
+            const int32_t last = static_cast<int32_t>(index.at(session.slot).length) - 1;
             const int64_t matched = items[static_cast<std::size_t>(session.best)];
-            session.anchor = session.length - 1;
-            while (session.anchor > 0 && content[session.anchor] != matched) session.anchor--;
-            for (int32_t at = session.length - 1; at >= 0; at--) {
+            int32_t anchor = last;
+            while (anchor > 0 && content[anchor] != matched) anchor--;
+            anchors[turn] = anchor;
+            for (int32_t at = last; at >= 0; at--) {
                 const std::size_t number = static_cast<std::size_t>(content[at]);
                 if (number >= index.numbers) throw std::out_of_range("a session holds an item that is not there");
                 int32_t& place = place_of_[number];
@@ -231,7 +306,7 @@ private:
                     place = static_cast<int32_t>(candidates.size());
                 }
                 double* votes = candidates[static_cast<std::size_t>(place) - 1].votes;
-                const double* near = &nearness[static_cast<std::size_t>((at - session.anchor + reach) * ROWS)];
+                const double* near = &nearness[static_cast<std::size_t>((at - anchor + reach) * ROWS)];
                 for (int row = 0; row < ROWS; row++) votes[row] += session.weight[row] * near[row];
             }
         }

@@ -12,6 +12,27 @@ namespace {
 constexpr std::size_t SOURCES = 8;  // at most
 constexpr std::size_t SIGNALS = 2;
 
+// A fusion.Slate: rows of scores, shares and signals with one value an item each.
+struct Slate {
+    std::vector<int64_t> numbers, rank;
+    std::vector<double> scores, shares, signals;
+};
+
+// Sessions by item, of which at most `most` count, and the newest session by item.
+struct ItemFigures {
+    Array<int64_t> support;
+    int64_t most;
+    Array<int64_t> last_ms;
+
+    ItemFigures(PyObject* support_, int64_t most_, PyObject* last_ms_, std::size_t numbers)
+        : support(support_), most(most_), last_ms(last_ms_) {
+        if (support.size() < numbers || last_ms.size() < numbers) throw std::invalid_argument("an item has no figures");
+    }
+    double counted(int64_t number) const {
+        return static_cast<double>(std::min(support[static_cast<std::size_t>(number)], most));
+    }
+};
+
 // Adds sources up, one row of scores each; an item keeps the place of its first occurrence.
 class Merger {
 public:
@@ -25,7 +46,8 @@ public:
     }
 
     // One source or several: `scores` has `rows` rows, with one value an item of `numbers` each.
-    void add(const Array<int64_t>& numbers, const Array<double>& scores, std::size_t rows) {
+    template <typename Numbers, typename Scores>
+    void add(const Numbers& numbers, const Scores& scores, std::size_t rows) {
         const std::size_t size = numbers.size();
         if (scores.size() != rows * size || rows_ + rows > SOURCES) throw std::invalid_argument("wanted a score an item");
         for (std::size_t column = 0; column < size; column++) {
@@ -47,32 +69,35 @@ public:
         for (const Item& item : items_) place_of_[static_cast<std::size_t>(item.number)] = 0;
     }
 
-    // The `kept` items of the highest sum of shares, in the order of their places: a Slate's arrays.
-    PyObject* slate(std::size_t kept, const std::vector<int64_t>& seen, const Array<int64_t>& support,
-                    int64_t most_support, const Array<int64_t>& last_ms, int64_t now_ms) {
+    // The `kept` items of the highest sum of shares, in the order of their places.
+    Slate slate(std::size_t kept, const std::vector<int64_t>& seen, const ItemFigures& figures, int64_t now_ms) {
         std::vector<double> best(rows_, 1e-300);
         for (const Item& item : items_)
             for (std::size_t row = 0; row < rows_; row++) best[row] = std::max(best[row], item.scores[row]);
         keep(kept, best);
         const std::size_t size = items_.size();
-        Column<int64_t> numbers(size), rank(size);
-        Column<double> scores(rows_ * size), shares(rows_ * size), signals(SIGNALS * size);
+        Slate found;
+        found.numbers.resize(size);
+        found.rank.resize(size);
+        found.scores.resize(rows_ * size);
+        found.shares.resize(rows_ * size);
+        found.signals.resize(SIGNALS * size);
         double most = 1.0;
-        for (const Item& item : items_) most = std::max(most, counted(support, item, most_support));
+        for (const Item& item : items_) most = std::max(most, figures.counted(item.number));
         for (std::size_t place = 0; place < size; place++) {
             const Item& item = items_[place];
-            numbers[place] = item.number;
-            rank[place] = std::find(seen.begin(), seen.end(), item.number) - seen.begin() + 1;
-            if (rank[place] > static_cast<int64_t>(seen.size())) rank[place] = 0;
+            found.numbers[place] = item.number;
+            const auto met = std::find(seen.begin(), seen.end(), item.number);
+            found.rank[place] = met == seen.end() ? 0 : met - seen.begin() + 1;
             for (std::size_t row = 0; row < rows_; row++) {
-                scores[row * size + place] = item.scores[row];
-                shares[row * size + place] = item.scores[row] / best[row];
+                found.scores[row * size + place] = item.scores[row];
+                found.shares[row * size + place] = item.scores[row] / best[row];
             }
-            const int64_t age_ms = std::max<int64_t>(now_ms - last_ms[static_cast<std::size_t>(item.number)], 0);
-            signals[place] = counted(support, item, most_support) / most;
-            signals[size + place] = 1.0 / (1.0 + static_cast<double>(age_ms) / 3.6e6);
+            const int64_t age_ms = std::max<int64_t>(now_ms - figures.last_ms[static_cast<std::size_t>(item.number)], 0);
+            found.signals[place] = figures.counted(item.number) / most;
+            found.signals[size + place] = 1.0 / (1.0 + static_cast<double>(age_ms) / 3.6e6);
         }
-        return Py_BuildValue("(NNNNN)", numbers.take(), scores.take(), shares.take(), signals.take(), rank.take());
+        return found;
     }
 
 private:
@@ -92,10 +117,6 @@ private:
         return static_cast<std::size_t>(number);
     }
 
-    static double counted(const Array<int64_t>& support, const Item& item, int64_t most) {
-        return static_cast<double>(std::min(support[static_cast<std::size_t>(item.number)], most));
-    }
-
     void keep(std::size_t kept, const std::vector<double>& best) {
         if (items_.size() <= kept) return;
         for (Item& item : items_)
@@ -112,15 +133,16 @@ private:
 };
 
 // P(next) of each item: the weights are those of the sources, the two signals and, where they are asked for, repeats.
-PyObject* chances(const Array<double>& shares, const Array<double>& signals, const Array<int64_t>& rank,
-                  const Array<double>& weights, double floor) {
+template <typename Doubles, typename Integers>
+std::vector<double> chances(const Doubles& shares, const Doubles& signals, const Integers& rank,
+                            const Array<double>& weights, double floor) {
     const std::size_t size = rank.size();
     const std::size_t rows = size == 0 ? 0 : shares.size() / size;
     const bool repeats = weights.size() == rows + SIGNALS + 4;
     if (size == 0 || shares.size() != rows * size || signals.size() != SIGNALS * size ||
         (!repeats && weights.size() != rows + SIGNALS))
         throw std::invalid_argument("wanted one weight a source and signal, and four more for repeats or none");
-    Column<double> found(size);
+    std::vector<double> found(size);
     const double log_floor = std::log(floor);
     double most = -INFINITY, sum = 0.0;
     for (std::size_t place = 0; place < size; place++) {
@@ -140,7 +162,19 @@ PyObject* chances(const Array<double>& shares, const Array<double>& signals, con
     }
     for (std::size_t place = 0; place < size; place++) sum += found[place] = std::exp(found[place] - most);
     for (std::size_t place = 0; place < size; place++) found[place] /= sum;
-    return found.take();
+    return found;
+}
+
+// Places of the `wanted` highest scores, highest first; the later place among equals.
+std::vector<int64_t> best_places(const double* scores, std::size_t size, std::size_t wanted) {
+    std::vector<int64_t> places(size);
+    for (std::size_t at = 0; at < size; at++) places[at] = static_cast<int64_t>(at);
+    const auto end = places.begin() + static_cast<std::ptrdiff_t>(std::min(wanted, size));
+    std::partial_sort(places.begin(), end, places.end(), [&](int64_t one, int64_t other) {
+        return scores[one] != scores[other] ? scores[one] > scores[other] : one > other;
+    });
+    places.erase(end, places.end());
+    return places;
 }
 
 }  // namespace

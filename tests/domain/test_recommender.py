@@ -127,6 +127,21 @@ def test_explain_tells_parts_ranks_and_evidence() -> None:
     assert 0 < reason.sessions <= sum({explained[0].item, reason.anchor} <= items for items in held)
 
 
+@pytest.mark.parametrize(("limit", "k"), [(1_000, 500), (20, 5)])
+def test_the_compiled_way_gives_what_the_steps_give_one_by_one(limit: int, k: int) -> None:
+    recommender = fed(limit=limit, k=k)
+    known = sorted(recommender.index.numbers([f"i{number}" for number in range(40)]))
+    names = [recommender.index.names[number] for number in known]
+    for at in range(len(names)):
+        session = tuple(Interaction(name, "view", NOW_MS - 10) for name in names[at : at + 1 + at % 4])
+        past = tuple(Interaction(name, "view", NOW_MS - 10**9) for name in names[at // 2 :: 7])
+        context = Context((*session, Interaction("unknown", "view", NOW_MS)), NOW_MS, past)
+        for exclude in (frozenset[str](), frozenset(names[::3]), frozenset(names)):
+            plain = recommender.recommend(context, 12, exclude)
+            steps = recommender.recommend(context, 12, exclude, explain=True)
+            assert [one[:3] for one in plain] == [one[:3] for one in steps]
+
+
 def test_an_item_of_the_session_itself_is_called_a_repeat() -> None:
     found = {one.item: one.reason.kind for one in fed().recommend(context_of("i0", "i4"), 40)}
     assert found["i0"] == found["i4"] == "repeat"

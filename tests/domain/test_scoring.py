@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reco_stream.domain.retrievers.kernel import SESSION_KNN, KernelBank
-from reco_stream.domain.scoring import Scorer, fuse, merge
+from reco_stream.domain.scoring import Scorer, fuse, merge, rank
 from reco_stream.domain.session_index import SessionIndex
 from tests.domain.random_sessions import START_MS, index_of, random_sessions
 
@@ -19,9 +19,14 @@ def scorer(reach: int = 50) -> Scorer:
 
 
 def score(
-    found: Scorer, index: SessionIndex, items: list[int], postings: list[np.ndarray], support: np.ndarray
+    found: Scorer,
+    index: SessionIndex,
+    items: list[int],
+    postings: list[np.ndarray],
+    support: np.ndarray,
+    limit: int = 100,
 ) -> tuple[bytearray, bytearray]:
-    return found.score(*index.arrays(), postings, support, items, NOW_MS, 100, 500, 100, 8_000)
+    return found.score(*index.arrays(), postings, support, items, NOW_MS, limit, 500, 100, 8_000)
 
 
 def test_evidence_counts_the_sessions_behind_an_item() -> None:
@@ -64,6 +69,56 @@ def test_only_the_newest_sessions_vote() -> None:
     assert [index.names[number] for number in candidates.tolist()] == ["x26", "x27", "x28", "a", "x29"]
     candidates, _ = bank.score(index.numbers(["a"]), NOW_MS, limit=100, k=2)  # equal but for their age
     assert {index.names[number] for number in candidates.tolist()} == {"x28", "x29", "a"}
+
+
+@pytest.mark.parametrize("limit", [1, 7, 40])
+def test_of_several_items_the_newest_sessions_of_all_vote(limit: int) -> None:
+    sessions = random_sessions(300, 12)
+    names = ["i3", "i0", "i5", "i1"]
+    holding = [(key, visits) for key, visits in sessions if {name for name, _, _ in visits} & set(names)]
+    whole, newest = index_of(sessions), index_of(sorted(holding, key=lambda pair: pair[1][-1][2])[-limit:])
+    found = []
+    for index in (whole, newest):
+        items = index.numbers(names)
+        support = np.array([1.0 + names.index(index.names[item]) for item in items])
+        numbers, votes = score(scorer(), index, items, index.postings(items), support, limit)
+        found.append(dict(zip(index_names(index, numbers), np.frombuffer(votes).tolist(), strict=True)))
+    assert found[0] == found[1]
+
+
+def index_names(index: SessionIndex, numbers: bytearray) -> list[str]:
+    return [index.names[number] for number in np.frombuffer(numbers, np.int64).tolist()]
+
+
+def test_a_question_that_does_not_fit_the_index_is_refused_and_leaves_nothing_behind() -> None:
+    index = index_of(random_sessions(20, 5))
+    items, scores, weights = index.numbers(["i0"]), np.zeros(0), np.ones(5)
+    known = (*index.arrays(), *index.item_figures()[:3], index.postings)
+    limits = (100, 100, 8_000, 200, 8, 100, 200, 1e-3)
+    first, second = scorer(), scorer()
+
+    def ranked(seen: list[int], banned: list[int], past: list[int], by: np.ndarray) -> list[int]:
+        question = (seen, past, scores, banned, NOW_MS)
+        return [found[0] for found in rank(first, second, known, question, limits, by, 3)]
+
+    expected = ranked(items, [], [], weights)
+    assert len(expected) == 3
+    assert ranked(items, expected, [], weights)[:1] != expected[:1]
+    for seen, banned, past, by in (
+        ([10**6], [], [], weights),
+        (items, [-1], [], weights),
+        (items, [], items, weights),  # without a score
+        (items, [], [], np.ones(4)),
+    ):
+        with pytest.raises(ValueError, match=r"not there|wanted"):
+            ranked(seen, banned, past, by)
+        assert ranked(items, [], [], weights) == expected
+    with pytest.raises(ValueError, match="wanted a Scorer"):
+        rank(first, index, known, (items, [], scores, [], NOW_MS), limits, weights, 3)  # type: ignore[arg-type]
+    with pytest.raises(IndexError):
+        rank(first, second, known, (items, [], scores), limits, weights, 3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="takes 7 arguments"):
+        rank(first)  # type: ignore[call-arg]
 
 
 def test_the_events_that_vote_are_bounded() -> None:

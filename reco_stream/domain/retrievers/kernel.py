@@ -66,14 +66,14 @@ class Evidence(NamedTuple):
 
 
 class KernelBank:
-    """Several kernels evaluated together: one row a kernel in everything that it returns."""
+    """Several kernels evaluated together: one row a kernel in everything that it returns. `scorer` is compiled."""
 
     def __init__(self, index: SessionIndex, kernels: Sequence[Kernel], last_n: int) -> None:
         """`last_n`: most items of a context; at most four kernels."""
         self._index = index
         reach = index.events_per_session
         ranks = np.arange(last_n)
-        self._scorer = Scorer(
+        self.scorer = Scorer(
             np.array([np.exp(-ranks / kernel.rank_decay) for kernel in kernels]),
             np.array([np.exp(-ranks / kernel.match_decay) for kernel in kernels]),
             np.array([[kernel.nearness(step) for step in range(-reach, reach + 1)] for kernel in kernels]),
@@ -88,7 +88,7 @@ class KernelBank:
         the first kernel vote; fewer when together they hold more than `MAX_EVENTS` events.
         """
         index = self._index
-        numbers, votes = self._scorer.score(
+        numbers, votes = self.scorer.score(
             *index.arrays(),
             index.postings(items),
             index.support_of(np.array(items, np.int64)),
@@ -104,7 +104,7 @@ class KernelBank:
 
     def evidence(self, candidates: list[int]) -> list[Evidence]:
         """Return the evidence of candidates of the last `score`; the index must not have changed since."""
-        return [Evidence(*found) for found in self._scorer.evidence(*self._index.arrays(), candidates)]
+        return [Evidence(*found) for found in self.scorer.evidence(*self._index.arrays(), candidates)]
 
 
 class KernelRetriever(SessionRetriever):
@@ -124,6 +124,11 @@ class KernelRetriever(SessionRetriever):
         self.kernel = kernel
         self.k = k
         self._bank = KernelBank(index, [kernel], last_n)
+
+    @property
+    def scorer(self) -> Scorer:
+        """The compiled scorer."""
+        return self._bank.scorer
 
     def score(self, items: list[int], now_ms: int) -> tuple[Ints, Floats]:
         """Return item numbers and their scores."""

@@ -12,6 +12,7 @@ from reco_stream.domain.neighbourhood import Floats, Ints
 from reco_stream.domain.retrievers.base import best_places
 from reco_stream.domain.retrievers.kernel import SESSION_KNN, Kernel, KernelRetriever
 from reco_stream.domain.retrievers.session_based import SessionRetriever
+from reco_stream.domain.scoring import Scorer
 from reco_stream.domain.session_index import SessionIndex
 
 _NO_NUMBERS: Ints = np.zeros(0, np.int64)
@@ -31,6 +32,11 @@ class Transitive(SessionRetriever):
         self.enough = enough
         self._first = KernelRetriever(index, "session_knn", kernel)
         self._second = KernelRetriever(index, "second_hop", kernel, last_n=seeds, limit=limit, k=limit)
+
+    @property
+    def scorer(self) -> Scorer:
+        """The compiled scorer of the second hop."""
+        return self._second.scorer
 
     def hop(self, items: list[int], now_ms: int, numbers: Ints, scores: Floats) -> tuple[Ints, Floats]:
         """Return items and scores of the second hop, given those of the first; both empty where the first is enough."""
