@@ -133,6 +133,21 @@ PyObject* numbers_add(PyObject* self, PyObject* string) {
     }
 }
 
+PyObject* numbers_add_all(PyObject* self, PyObject* strings) {
+    if (!PyList_Check(strings)) return PyErr_Format(PyExc_TypeError, "wanted a list of strings");
+    PyObject* found = PyList_New(PyList_GET_SIZE(strings));
+    try {
+        for (Py_ssize_t at = 0; found != nullptr && at < PyList_GET_SIZE(strings); at++) {
+            const uint32_t number = held<Numbers>(self).add(text_of(PyList_GET_ITEM(strings, at)));
+            PyList_SET_ITEM(found, at, PyLong_FromUnsignedLong(number));
+        }
+        return found;
+    } catch (const std::exception& error) {
+        Py_XDECREF(found);
+        return refused(error);
+    }
+}
+
 PyObject* numbers_remove(PyObject* self, PyObject* number) {
     try {
         held<Numbers>(self).remove(size_of(number));
@@ -179,6 +194,7 @@ PyMethodDef numbers_methods[] = {
     {"get", method(numbers_get), METH_FASTCALL, nullptr},
     {"known", numbers_known, METH_O, nullptr},
     {"add", numbers_add, METH_O, nullptr},
+    {"add_all", numbers_add_all, METH_O, nullptr},
     {"remove", numbers_remove, METH_O, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };

@@ -49,6 +49,9 @@ class Numbers:
     def add(self, text: str, /) -> int:
         """Return the number of a string, a new one when it has none."""
 
+    def add_all(self, texts: list[str], /) -> list[int]:
+        """Return the number of each string, a new one for each that has none."""
+
     def remove(self, number: int, /) -> None:
         """Free a number. Raises ValueError when it is free."""
 

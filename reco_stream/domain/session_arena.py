@@ -87,15 +87,16 @@ class SessionArena(Blocks):
 
 
 class PostingArena(Blocks):
-    """Slots of sessions by item number: 8 bytes an entry, and 16 an item for where its block lies."""
+    """Slots of sessions by item number, at most `limit` an item: 8 bytes an entry, and 16 an item for where they lie."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
         super().__init__()
+        self._limit = limit
         self.slots: npt.NDArray[np.int64] = np.zeros(1024, np.int64)
         # Arrays of Python: read one number at a time, numpy's take three times as long.
         self.offsets = array("q")
         self.counts = array("i")
-        self.sizes = array("i")
+        self.room = array("i")  # entries that fit: the size of the block, or the limit
 
     def fit(self, size: int) -> None:
         while size > len(self.slots):
@@ -105,21 +106,16 @@ class PostingArena(Blocks):
         """Make room for one more item."""
         self.offsets.append(0)
         self.counts.append(0)
-        self.sizes.append(0)
+        self.room.append(0)
 
     def of(self, number: int) -> npt.NDArray[np.int64]:
         """Return the slots of an item, valid until a change."""
         offset = self.offsets[number]
         return self.slots[offset : offset + self.counts[number]]
 
-    def append(self, number: int, slot: int) -> int:
-        """Add a slot; returns how many there are."""
-        count = self.counts[number]
-        if count == self.sizes[number]:
-            self._move(number, self.block_size(count + 1))
-        self.slots[self.offsets[number] + count] = slot
-        self.counts[number] = count + 1
-        return count + 1
+    def grow(self, number: int) -> None:
+        """Make room for more slots of an item, when it has fewer than the limit."""
+        self._move(number, min(self.block_size(self.counts[number] + 1), self._limit))
 
     def replace(self, number: int, slots: npt.NDArray[np.int64]) -> None:
         """Replace all slots of an item by fewer."""
@@ -129,14 +125,14 @@ class PostingArena(Blocks):
         if not len(slots):
             self._move(number, 0)
 
-    def _move(self, number: int, size: int) -> None:
-        old_size, old = self.sizes[number], self.offsets[number]
-        offset = self.allocate(size) if size else 0
-        if size:
-            self.slots[offset : offset + old_size] = self.slots[old : old + old_size]
-        if old_size:
-            self.release(old, old_size)
-        self.offsets[number], self.sizes[number] = offset, size
+    def _move(self, number: int, room: int) -> None:
+        old_room, old = self.room[number], self.offsets[number]
+        offset = self.allocate(self.block_size(room)) if room else 0
+        if room:
+            self.slots[offset : offset + old_room] = self.slots[old : old + old_room]
+        if old_room:
+            self.release(old, self.block_size(old_room))
+        self.offsets[number], self.room[number] = offset, room
 
     @property
     def nbytes(self) -> int:

@@ -80,7 +80,7 @@ class SessionIndex:
         self._orphans: deque[int] = deque()
         self.number_of = Numbers()
         self.names = self.number_of.names
-        self._postings = PostingArena()
+        self._postings = PostingArena(2 * sessions_per_item)
         # The counts of the postings once more, for all who read many of them.
         self._support: Slots = np.zeros(1024, np.int64)
         self.item_last_ms: Slots = np.zeros(1024, np.int64)  # newest session with the item, by item number
@@ -104,8 +104,7 @@ class SessionIndex:
         if len(items) > self.events_per_session:
             items = items[-self.events_per_session :]
         slot = self._slot(key)
-        number_of = self.number_of.add
-        numbers = [number_of(event[0]) for event in items]
+        numbers = self.number_of.add_all([event[0] for event in items])
         if len(self.names) > len(self._postings.counts):
             self._fit_items()
         times = [event[2] for event in items]
@@ -272,9 +271,15 @@ class SessionIndex:
         self.slots.length[slot] = len(numbers)
 
     def _post(self, number: int, slot: int) -> None:
-        if self._postings.counts[number] >= 2 * self.sessions_per_item:
-            self._cut(number)
-        self._support[number] = self._postings.append(number, slot)
+        postings = self._postings
+        count = postings.counts[number]
+        if count == postings.room[number]:
+            if count < 2 * self.sessions_per_item:
+                postings.grow(number)
+            else:
+                count = self._cut(number)
+        postings.slots[postings.offsets[number] + count] = slot
+        self._support[number] = postings.counts[number] = count + 1
         self._references[slot] += 1
 
     def _repost(self, number: int, slot: int) -> None:
@@ -282,7 +287,7 @@ class SessionIndex:
         if slot not in self._postings.of(number):
             self._post(number, slot)
 
-    def _cut(self, number: int) -> None:
+    def _cut(self, number: int) -> int:
         """Keep the newest m of a full posting; sessions that nothing refers to any more become orphans."""
         posting = self._postings.of(number)
         cut = len(posting) - self.sessions_per_item
@@ -291,6 +296,7 @@ class SessionIndex:
         self._postings.replace(number, posting[split[cut:]])
         for slot in dropped:
             self._release(slot)
+        return self.sessions_per_item
 
     def _release(self, slot: int) -> None:
         self._references[slot] -= 1

@@ -33,6 +33,7 @@ def test_numbers_are_those_of_a_dictionary(steps: list[tuple[bool, str]]) -> Non
     assert len(numbers.names) == len(known) + len(free)
     assert list(numbers) == sorted(known, key=known.__getitem__)
     assert numbers.known([*known, "nobody knows this", *known]) == [*known.values(), *known.values()]
+    assert numbers.add_all(list(known)) == list(known.values())
     for text, number in known.items():
         assert text in numbers
         assert numbers[text] == numbers.get(text) == number
