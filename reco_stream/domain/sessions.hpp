@@ -51,7 +51,7 @@ void soon(const T* address) {
 struct Session {
     int64_t order;
     int32_t slot, best;  // rank of the newest shared item
-    double log_age;
+    double age;  // 1 + hours
     double weight[ROWS];
 };
 
@@ -173,6 +173,7 @@ private:
                 std::size_t limit) {
         sessions.clear();
         int64_t oldest = INT64_MIN;
+        std::size_t enough = limit;
         fit(session_at_, index.size());
         const Py_ssize_t ranks = PyList_GET_SIZE(postings);
         for (Py_ssize_t rank = 0; rank < ranks; rank++) {
@@ -193,7 +194,10 @@ private:
                 Session& session = sessions[static_cast<std::size_t>(place) - 1];
                 for (int row = 0; row < ROWS; row++) session.weight[row] += weight[row];
             }
-            if (sessions.size() >= limit && rank + 1 < ranks) oldest = order_of_newest(limit);
+            if (sessions.size() >= enough && rank + 1 < ranks) {
+                oldest = order_of_newest(limit);
+                enough = sessions.size() + limit / 4;  // before it would move much again
+            }
         }
         for (const Session& session : sessions) session_at_[session.slot] = 0;
     }
@@ -230,10 +234,12 @@ private:
 
     // Similarities by the first kernel, which decides who votes: the decays by age, length and newest shared item.
     void weigh(const Sessions& index) {
-        for (Session& session : sessions) {
+        for (std::size_t at = 0; at < sessions.size(); at++) {
+            if (at + AHEAD < sessions.size()) soon(&index.at(sessions[at + AHEAD].slot));
+            Session& session = sessions[at];
             const Stored& stored = index.at(session.slot);
-            session.log_age = std::log1p(age_s(stored) / 3600.0);
-            session.weight[0] *= decay(session.log_age, age_power[0]) * by_length(stored)[0] * by_match(session)[0];
+            session.age = 1.0 + age_s(stored) / 3600.0;
+            session.weight[0] *= power(session.age, -age_power[0]) * by_length(stored)[0] * by_match(session)[0];
         }
     }
 
@@ -250,14 +256,18 @@ private:
             for (int row = 0; row < rows; row++) {
                 int like = 0;
                 while (age_power[like] != age_power[row]) like++;
-                aged[row] = like < row ? aged[like] : decay(session.log_age, age_power[row]);  // 10 ns each
+                aged[row] = like < row ? aged[like] : power(session.age, -age_power[row]);
                 if (row > 0) session.weight[row] *= aged[row] * by_length(stored)[row] * by_match(session)[row];
             }
         }
     }
 
-    static double decay(double log_age, double by) { return by == 0.0 ? 1.0 : std::exp(-by * log_age); }
-    static double power(double base, double by) { return by == 0.0 ? 1.0 : std::pow(base, by); }
+    // base^by, without the 20 ns of pow for the powers that the kernels have.
+    static double power(double base, double by) {
+        if (by == 0.0) return 1.0;
+        if (by == -0.25) return 1.0 / std::sqrt(std::sqrt(base));
+        return std::pow(base, by);
+    }
     const double* by_length(const Stored& stored) const {
         return &length_weight[static_cast<std::size_t>(stored.length * ROWS)];
     }
@@ -289,7 +299,8 @@ private:
         anchors.resize(sessions.size());
         fit(place_of_, index.numbers);
         for (std::size_t turn = 0; turn < sessions.size(); turn++) {
-            if (turn + AHEAD < sessions.size()) soon(index.items.begin() + index.at(sessions[turn + AHEAD].slot).offset);
+            if (turn + FAR_AHEAD < sessions.size()) soon(&index.at(sessions[turn + FAR_AHEAD].slot));
+            if (turn + AHEAD < sessions.size()) soon(index.content(sessions[turn + AHEAD].slot));
             const Session& session = sessions[turn];
             const int32_t* content = index.content(session.slot);
             const int32_t last = static_cast<int32_t>(index.at(session.slot).length) - 1;
