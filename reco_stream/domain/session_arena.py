@@ -87,7 +87,7 @@ class SessionArena(Blocks):
 
 
 class PostingArena(Blocks):
-    """Slots of sessions by item number, at most `limit` an item: 8 bytes an entry, and 16 an item for where they lie."""
+    """Slots of sessions by item number, at most `limit` each: 8 bytes an entry, and 16 an item for where they lie."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
