@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from msgspec import UNSET, UnsetType
 
@@ -113,7 +112,7 @@ class Recommender:
         return Recommendations(
             user_id=user,
             recommendation_id=os.urandom(16).hex(),
-            recommendations=[self._item(scored, wish) for scored in ranking.items],
+            recommendations=[self._item(scored, wish.explain) for scored in ranking.items],
             as_of=known_until,
             source=source,
             model=self._services.ranker(wish.ranker).name,
@@ -123,21 +122,14 @@ class Recommender:
             next=_next(ranking, wish),
         )
 
-    def _item(self, scored: Scored, wish: Wish) -> RecommendedItem:
+    def _item(self, scored: Scored, explain: bool) -> RecommendedItem:
         title_of = self._services.title_of
-        parts: dict[str, float] | UnsetType = UNSET
-        evidence: dict[str, Any] | UnsetType = UNSET
-        if wish.explain:
-            parts = {name: round(part, SCORE_DIGITS) for name, part in scored.parts.items()}
-            evidence = dict(scored.evidence) or UNSET
-        return RecommendedItem(
-            item_id=scored.item,
-            score=round(scored.score, SCORE_DIGITS),
-            reason=scored.reason.words(title_of),
-            title=title_of(scored.item) or UNSET,
-            parts=parts,
-            evidence=evidence,
-        )
+        title = title_of(scored.item) or UNSET
+        item = RecommendedItem(scored.item, round(scored.score, SCORE_DIGITS), scored.reason.words(title_of), title)
+        if explain:
+            item.parts = {name: round(part, SCORE_DIGITS) for name, part in scored.parts.items()}
+            item.evidence = dict(scored.evidence) or UNSET
+        return item
 
 
 def _next(ranking: Ranking, wish: Wish) -> str | UnsetType:
