@@ -36,7 +36,7 @@ class Costs:
     user_row_bytes: float = 425.0  # all rows of a user
     item_row_bytes: float = 4_500.0  # an item in one partition, at most: 100 neighbours, one type of event each hour
     item_event_bytes: float = 100.0  # what one more event adds to it
-    item_memory_bytes: float = 4_650.0  # a row at most, in a read model
+    item_memory_bytes: float = 1_850.0  # the same row packed, in a read model
     base_memory_bytes: float = 300e6  # a worker that knows nothing yet
 
 
