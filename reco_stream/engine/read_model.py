@@ -21,6 +21,10 @@ _POLL_MS = 100
 # worker would fetch for every batch of every partition: at 2,000 events/s that cost more than taking them in.
 _FETCH_MIN_BYTES = 256 * 1024
 _FETCH_MAX_WAIT_MS = 100
+# A worker that is behind is sent as much as it allows, and a record takes some three times its bytes once it is an
+# object: with 4 MB of each of 36 partitions, and all of them at once, that was as much as the read models hold.
+_FETCH_MAX_BYTES = 4 << 20
+_RECORDS_AT_ONCE = 2_000
 # Applying a record takes 5 to 50 us; after so long the loop is given to the web views.
 _SLICE_S = 0.004
 
@@ -53,7 +57,8 @@ class ReadModelReader:
             auto_offset_reset="earliest",
             fetch_min_bytes=_FETCH_MIN_BYTES,
             fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
-            max_partition_fetch_bytes=4 << 20,
+            fetch_max_bytes=_FETCH_MAX_BYTES,
+            max_partition_fetch_bytes=_FETCH_MAX_BYTES // 4,
         )
         try:
             await consumer.start()
@@ -62,7 +67,8 @@ class ReadModelReader:
             await consumer.seek_to_beginning(*tps)
             self._ends = await consumer.end_offsets(tps)
             while True:
-                for tp, records in (await consumer.getmany(*tps, timeout_ms=_POLL_MS)).items():
+                found = await consumer.getmany(*tps, timeout_ms=_POLL_MS, max_records=_RECORDS_AT_ONCE)
+                for tp, records in found.items():
                     await self._apply(self._applies[tp.topic], tp.partition, records)
                 if await self._has_read_all(consumer, tps):
                     self._complete_at = time.monotonic()
