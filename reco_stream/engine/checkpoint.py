@@ -14,7 +14,6 @@ the log, so nobody may go on: the partition raises and the process stops.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -29,6 +28,7 @@ from reco_stream.engine.errors import BatchTooLarge, ChangelogCorrupt, EngineErr
 from reco_stream.engine.marker import MARKER_KEY, Marker, encode_marker
 from reco_stream.engine.rows import RowCache
 from reco_stream.engine.store import PartitionStore, Record
+from reco_stream.engine.turns import take_turn
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 _FOLD_ATTEMPTS = 2
 # Looks at the clock every so many records: a look costs 50 ns, a fold 10 us, one with many pairs 20 times that.
 _SLICE_CHECK_RECORDS = 4
-# Encoding so many rows takes 1 to 2 ms; building their RecordBatch comes next.
-_MANY_ROWS = 1_000
+# Encoding so many rows takes half a millisecond; building their RecordBatch comes next, later RocksDB's part.
+_MANY_ROWS = 300
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Checkpointer:
             self._abort()
             return None
         if len(encoded) >= _MANY_ROWS:
-            await asyncio.sleep(0)  # web views share this loop
+            await take_turn()  # web views share this loop
         if rejections:
             await self._send_rejections(rejections)  # step 2, first half: they must not be lost once the marker moves
         if leaving := self._processor.leaving():
@@ -162,6 +162,8 @@ class Checkpointer:
                 f"{self.store.position + 1}: somebody else writes this changelog; is RECO_APP shared by two clusters?"
             )
         crash_point("checkpoint.sent")
+        if len(batch) > _MANY_ROWS:
+            await take_turn()
         self.store.write(batch, first + len(batch) - 1)
         crash_point("checkpoint.written")
 
@@ -191,6 +193,7 @@ class Checkpointer:
         fold, rows, applied = self._processor.fold, self.rows, self.marker.applied
         poison = self._poison
         slice_s = self._limits.slice_ms / 1000
+        await take_turn()
         slice_ends = time.perf_counter() + slice_s
         for index, record in enumerate(part):
             if record.offset <= applied:
@@ -208,7 +211,7 @@ class Checkpointer:
             if rejection is not None:
                 rejections.append(rejection)
             if index % _SLICE_CHECK_RECORDS == 0 and time.perf_counter() > slice_ends:
-                await asyncio.sleep(0)  # web views share this loop
+                await take_turn()  # web views share this loop
                 slice_ends = time.perf_counter() + slice_s
         return None
 

@@ -33,6 +33,7 @@ from reco_stream.engine.publisher import Publisher, PublishesRows
 from reco_stream.engine.recovery import keys_since, restore, why_useless
 from reco_stream.engine.rows import RowCache
 from reco_stream.engine.store import PartitionStore, Record
+from reco_stream.engine.turns import take_turn
 
 log = logging.getLogger(__name__)
 
@@ -331,6 +332,7 @@ class Partition:
                 continue
             idle = self._idle.is_set() and not self.on_the_way
             if self._pace.is_due(self.publisher.pending, idle):
+                await take_turn()
                 await self.publisher.flush()
 
     async def _send_rejections(self, rejections: Sequence[Rejection]) -> None:

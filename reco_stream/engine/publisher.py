@@ -23,6 +23,7 @@ from reco_stream.engine.changelog import Appender
 from reco_stream.engine.crash import crash_point
 from reco_stream.engine.published import Stamp, seal
 from reco_stream.engine.store import PartitionStore, Record
+from reco_stream.engine.turns import take_turn
 
 # One RecordBatch of published rows: small enough that building it does not hold the loop for more than 3 ms.
 _BATCH_BYTES = 400_000
@@ -153,7 +154,7 @@ class Publisher:
             if everything or not self._may_wait(key, offset, now):
                 due.append(key)
             if number % _LOOKED_AT_ONCE == 0:
-                await asyncio.sleep(0)
+                await take_turn()
         for key in due:
             self._waiting.pop(key, None)
         late = [key for key, (_, until) in self._waiting.items() if everything or until <= now]

@@ -14,6 +14,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from reco_stream.engine.turns import take_turn
+
 log = logging.getLogger(__name__)
 
 _POLL_MS = 100
@@ -26,7 +28,7 @@ _FETCH_MAX_WAIT_MS = 100
 _FETCH_MAX_BYTES = 4 << 20
 _RECORDS_AT_ONCE = 2_000
 # Applying a record takes 5 to 50 us; after so long the loop is given to the web views.
-_SLICE_S = 0.004
+_SLICE_S = 0.002
 
 # (partition, key, value or None)
 Apply = Callable[[int, bytes, bytes | None], None]
@@ -88,11 +90,12 @@ class ReadModelReader:
         return found
 
     async def _apply(self, apply: Apply, partition: int, records: Sequence[Any]) -> None:
+        await take_turn()
         slice_ends = time.perf_counter() + _SLICE_S
         for record in records:
             apply(partition, record.key, record.value)
             if time.perf_counter() > slice_ends:
-                await asyncio.sleep(0)
+                await take_turn()
                 slice_ends = time.perf_counter() + _SLICE_S
         self.records += len(records)
 
