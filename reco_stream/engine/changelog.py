@@ -2,7 +2,7 @@
 
 aiokafka's producer holds one producer id and an accumulator; an engine with one writer a partition needs one
 producer id a partition and no accumulator. So this builds the RecordBatch (aiokafka.record) and sends the Produce
-request (aiokafka.client) itself: one socket for all partitions, one request an append, the retry in plain sight.
+request (aiokafka.client, produce_requests.py) itself: one socket for all partitions, the retry in plain sight.
 
 The fence is the idempotent producer's: InitProducerId with the partition's transactional id hands out the next
 epoch (KIP-98), and the broker refuses a batch whose epoch is older than one it has appended in that partition
@@ -22,12 +22,12 @@ from typing import Any, TypeVar
 
 from aiokafka import errors as kafka_errors
 from aiokafka.client import AIOKafkaClient, CoordinationType
-from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
 from reco_stream.engine.errors import BatchTooLarge, ChangelogCorrupt, ChangelogRefused, ChangelogUnavailable, Fenced
+from reco_stream.engine.produce_requests import ProduceRequests
 from reco_stream.engine.store import Record
 from reco_stream.engine.topic_ids import fetch_topic_id
 
@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_ACKS_ALL = -1
 _REQUEST_TIMEOUT_MS = 10_000
 _RETRY_PAUSE_S = 0.1
 # Longer than the outage of all brokers that a worker must sit out (60 s), shorter than an operator's patience.
@@ -112,6 +111,7 @@ class BrokerLink:
         self._client_kwargs = dict(client_kwargs)
         self._topics = list(topics)
         self._client: AIOKafkaClient | None = None
+        self._requests = ProduceRequests(self._send, _REQUEST_TIMEOUT_MS)
 
     async def start(self) -> None:
         client = AIOKafkaClient(request_timeout_ms=_REQUEST_TIMEOUT_MS, **self._client_kwargs)
@@ -121,6 +121,7 @@ class BrokerLink:
 
     async def stop(self) -> None:
         if self._client is not None:
+            await self._requests.stop()
             await self._client.close()
             self._client = None
 
@@ -128,6 +129,9 @@ class BrokerLink:
         if self._client is None:
             raise RuntimeError("the broker link is not started")
         return self._client
+
+    async def _send(self, node: int, request: Any) -> Any:
+        return await self._connected().send(node, request)
 
     async def claim(self, transactional_id: str) -> Claim:
         """Raises the epoch of `transactional_id`; every older claim is refused once the new one has written."""
@@ -154,15 +158,10 @@ class BrokerLink:
         """
 
         async def attempt() -> int:
-            client = self._connected()
-            leader = client.cluster.leader_for_partition(TopicPartition(topic, partition))
+            leader = self._connected().cluster.leader_for_partition(TopicPartition(topic, partition))
             if leader is None or leader == -1:
                 raise kafka_errors.LeaderNotAvailableError()
-            request = ProduceRequest(None, _ACKS_ALL, _REQUEST_TIMEOUT_MS, [(topic, [(partition, batch)])])
-            response = await client.send(leader, request)
-            answer = response.topics[0][1][0]
-            _raise_for(answer[1])
-            return int(answer[2])
+            return await self._requests.append(leader, topic, partition, batch)
 
         what = f"append {len(batch)} bytes to {topic}[{partition}]"
         try:

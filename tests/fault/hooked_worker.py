@@ -100,7 +100,9 @@ def appends(
 
     async def troubled(self: Any, node: Any, request: Any, **kwargs: Any) -> Any:
         nonlocal count
-        ours = isinstance(request, ProduceRequest) and request._topics[0][0].endswith("-state-changelog")
+        ours = isinstance(request, ProduceRequest) and any(
+            topic.endswith("-state-changelog") for topic, _ in request._topics
+        )
         if not ours:
             return await send(self, node, request, **kwargs)
         count += 1
