@@ -10,6 +10,7 @@ from agents.learning import PartitionLearning
 from reco_stream import metrics
 from reco_stream.domain.partitioner import partition_of
 from reco_stream.engine.checkpoint import Rejection
+from reco_stream.engine.delivery import each_batch
 from reco_stream.engine.store import Record
 from reco_stream.engine.table import Rows
 from reco_stream.events import BadEvent, EventRules, decode_event
@@ -92,7 +93,7 @@ def register(app: Any, topic: str) -> Callable[..., Any]:
 
     @app.agent(events, name="events")  # type: ignore[untyped-decorator]
     async def fold_batches(batches: Any) -> None:
-        async for batch in batches:
+        async for batch in each_batch(batches):
             await app.engine.submit(batch.partition, batch, batch.token)
 
     return fold_batches  # type: ignore[no-any-return]

@@ -131,7 +131,7 @@ def build(app_id: str, bootstrap: str, data_dir: Path) -> CountingApp:
 
     @app.agent(events)  # type: ignore[untyped-decorator]
     async def fold_batches(batches: Any) -> None:
-        async for batch in batches:
+        async for batch in delivery.each_batch(batches):
             await app.engine.submit(batch.partition, batch, batch.token)
 
     return app

@@ -5,7 +5,7 @@ taking records moves the position.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +15,18 @@ from aiokafka import errors as kafka_errors
 from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP
 
-from reco_stream.engine.delivery import SCHEME, Batch, BatchConsumer, BatchConsumerThread, register
+from reco_stream.engine.delivery import (
+    AT_ONCE,
+    COLLECT,
+    IDLE,
+    SCHEME,
+    Batch,
+    BatchConsumer,
+    BatchConsumerThread,
+    Waits,
+    each_batch,
+    register,
+)
 from reco_stream.engine.marker import Marker
 
 TOPIC = "app.events"
@@ -94,8 +105,8 @@ class Consumer(BatchConsumer):
         self.can_resume_flow = asyncio.Event()
         self._polling = asyncio.Lock()
         self._records_at = 0.0
-        self.collected: list[bool] = []
-        self._thread = SimpleNamespace(collect=self.collected.append)
+        self.waits: list[Waits] = []
+        self._thread = SimpleNamespace(wait_for=self.waits.append)
         self._active_partitions: set[TP] = set()
         self._paused_partitions: set[TP] = set()
         self._committed_offset: dict[TP, int] = {}
@@ -114,8 +125,8 @@ class Consumer(BatchConsumer):
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def _deliver(self, tp: TP, records: list[Any], token: object) -> None:
-        self.delivered.append(Batch(records, tp.partition, token))
+    async def _deliver(self, fetched: Sequence[Batch]) -> None:
+        self.delivered += fetched
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         self.commits.append(dict(offsets))
@@ -216,7 +227,21 @@ def test_broker_collects_only_while_events_keep_coming() -> None:
     consumer = Consumer()
     for events, now in ((1, 1.0), (1, 1.1), (30, 1.2), (11, 1.25), (0, 1.35), (9, 1.36)):
         consumer._pace(events, now)
-    assert consumer.collected == [False, False, True, True, False, False]
+    assert consumer.waits == [AT_ONCE, AT_ONCE, COLLECT, COLLECT, AT_ONCE, AT_ONCE]
+
+
+def test_long_fetches_only_after_a_pause() -> None:
+    consumer = Consumer()
+    for events, now in ((1, 1.0), (0, 1.9), (0, 2.1), (0, 9.0), (1, 9.1), (0, 9.2)):
+        consumer._pace(events, now)
+    assert consumer.waits == [AT_ONCE, AT_ONCE, IDLE, IDLE, AT_ONCE, AT_ONCE]
+
+
+async def test_fetches_are_short_while_partitions_start(consumer: Consumer) -> None:
+    consumer.run(0, "run")
+    await consumer.start_partition(P0, 0)
+    await until(lambda: consumer.waits)
+    assert IDLE not in consumer.waits
 
 
 async def test_commits_what_the_markers_say_once() -> None:
@@ -266,3 +291,27 @@ async def test_a_refused_commit_is_no_reason_to_die(error: Exception, caplog: py
     assert not await thread._commit({P0: 5, P1: 6})
     assert asked == [{TopicPartition(TOPIC, 0): OffsetAndMetadata(5, "")}]
     assert type(error).__name__ in caplog.text
+
+
+async def test_one_message_carries_all_that_a_fetch_brought(consumer: Consumer) -> None:
+    consumer._active_partitions |= {P0, P1}
+    sent: list[Any] = []
+
+    async def callback(message: Any) -> None:
+        sent.append(message)
+
+    consumer.callback, consumer.suspend_flow = callback, asyncio.Event()
+    batches = [Batch([SimpleNamespace(topic=TOPIC, offset=4, timestamp=1, timestamp_type=0)], n, n) for n in (1, 0)]
+    consumer.wait_first = lambda first, other: asyncio.gather(first, _closed(other))
+    await BatchConsumer._deliver(consumer, batches)
+    assert [(message.tp, message.offset) for message in sent] == [(P1, 4)]
+
+    async def stream() -> AsyncIterator[Any]:
+        for message in sent:
+            yield message.value
+
+    assert [batch async for batch in each_batch(stream())] == batches
+
+
+async def _closed(waiting: Any) -> None:
+    waiting.close()
