@@ -1,11 +1,17 @@
 """CPU of a changed row as the state grows: 10 k, 100 k and 1 M items, about 0.1, 1 and 5 GB of rows.
 
 Method. Twelve partition stores are filled with the rows that a long history would have left: for each user recent items
-and a session, for each item in `copies` of the partitions its popularity and a co-view row of 20 pairs. Then events of
-known users on known items are folded through the engine's own row cache, processor, RecordBatch builder and store,
-without Kafka: micro-batches of 1,000 records, partition after partition. CPU is that of the process, threads of RocksDB
-included, divided by rows changed. The first quarter of the events warms up and is not measured. All sizes take turns,
-`--rounds` times; the table holds medians, the ratio is against the smallest state.
+and a session, for each item in `copies` of the partitions its popularity and a co-view row of 20 pairs. The rows are
+those that the rules make of `VARIANTS` random sessions, so that neighbours differ, as they do in reality: copies of one
+row compress to a tenth, and ten times as many fit the block cache. They are written straight to the stores, in random
+order; RocksDB then finishes its compactions. Each size is filled once, and each run gets a copy.
+
+Then events of known users on known items are folded through the engine's own row cache, processor, RecordBatch builder
+and store, without Kafka: micro-batches of 1,000 records, partition after partition, with caches of the default sizes.
+An event on an item that its partition does not know is moved to one close by that it knows, and all events lie in one
+stream day: so an event reads rows of the same length, finds them there, and ages none, whatever the size. CPU is that
+of the process, threads of RocksDB included, divided by rows changed. The first quarter of the events warms up and is
+not measured. All sizes take turns, `--rounds` times; the table holds medians, the ratio is against the smallest state.
 
 "uniform" draws users and items evenly, so that no cache helps: the worst case. "long tail" draws items by Zipf's law.
 
@@ -15,6 +21,8 @@ Run: python -m benchmarks.state_size [--json FOLDER] [--folder ON_A_BIG_DISK]
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import random
 import shutil
 import tempfile
@@ -22,29 +30,33 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agents.events import EventProcessor
-from benchmarks.inputs import ZIPF, long_tail
+from benchmarks.inputs import FIRST_MS, ZIPF, long_tail
 from benchmarks.report import emit, medians, table
 from reco_stream.domain.partitioner import partition_of
 from reco_stream.engine.changelog import Appender, Claim
 from reco_stream.engine.rows import RowCache
 from reco_stream.engine.store import PartitionStore, Record, StoreResources
-from reco_stream.engine.table import MemoryRows
+from reco_stream.engine.table import MemoryRows, Table
 from reco_stream.events import Event
 from reco_stream.settings import Settings
-from tables import ALL_TABLES
+from tables.co_view import CO_VIEW
 from tables.fold import fold_event
+from tables.popularity import POPULARITY
+from tables.recent import RECENT
 from tables.rules import TableRules
+from tables.sessions import SESSIONS
 
 PARTITIONS = 12
 BATCH = 1_000
 PAIRS = 20
 FILL_CHUNK = 20_000
-NOW_MS = 1_759_900_000_000  # before the first event
-ROW_CACHE_BYTES = 64 << 20
-BLOCK_CACHE_BYTES = 64 << 20
+COMPACTIONS = ("rocksdb.compaction-pending", "rocksdb.num-running-compactions")
+VARIANTS = 1_000
+NOW_MS = FIRST_MS - 7_200_000  # before the first event, on its day
+SPEED_UP = 8  # four days of events in twelve hours: of one stream day
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,7 @@ class Size:
 
 
 ACCESS = {"uniform": 0.0, "long tail": ZIPF}
-SIZES = {"0.1 GB": Size(10_000, 12, 40_000), "1 GB": Size(100_000, 12, 400_000), "5 GB": Size(1_000_000, 6, 3_000_000)}
+SIZES = {"0.1 GB": Size(10_000, 12, 40_000), "1 GB": Size(100_000, 12, 400_000), "5 GB": Size(1_000_000, 6, 1_000_000)}
 
 
 class Message(NamedTuple):
@@ -71,45 +83,81 @@ class Message(NamedTuple):
     timestamp: int
 
 
-def history(partition: int, size: Size) -> Iterator[Record]:
-    """The rows of one partition: made by the rules for one user and one item, then copied under other keys."""
-    rows = MemoryRows()
-    rules = TableRules()
-    for n in range(PAIRS + 1):
-        fold_event(rows, Event("u", f"i{n * 7919 % size.items}", "view", NOW_MS + n, 1.0, session="s0"), rules)
-    prefixes = {table.name: table.prefix for table in ALL_TABLES}
-    encoded = rows.snapshot()
-    recent, sessions = encoded[prefixes["recent"] + b"u"], encoded[prefixes["sessions"] + b"u"]
-    popularity = encoded[prefixes["popularity"] + b"i0"]
-    co_view = encoded[prefixes["co_view"] + f"i{(PAIRS // 2) * 7919 % size.items}".encode()]
-    for user in range(size.users):
-        if partition_of(f"u{user}", PARTITIONS) == partition:
-            key = f"u{user}".encode()
-            yield prefixes["recent"] + key, recent
-            yield prefixes["sessions"] + key, sessions
-    for item in range(size.items):
-        if (item + partition) % PARTITIONS < size.copies:
-            key = f"i{item}".encode()
-            yield prefixes["popularity"] + key, popularity
-            yield prefixes["co_view"] + key, co_view
+def variants(size: Size) -> list[dict[bytes, bytes]]:
+    """What the rules make of random sessions: rows of their user and of the item in their middle, by table prefix."""
+    draw, rules, found = random.Random(2), TableRules(), []
+    for n in range(VARIANTS):
+        rows, time_ms = MemoryRows(), NOW_MS
+        items = [f"i{number}" for number in draw.sample(range(size.items), PAIRS + 1)]
+        for item in items:
+            time_ms += draw.randrange(60_000)
+            fold_event(rows, Event("u", item, "view", time_ms, 1.0, session=f"s{n}"), rules)
+        encoded, middle = rows.snapshot(), items[PAIRS // 2].encode()
+        keys: dict[Table[Any], bytes] = {RECENT: b"u", SESSIONS: b"u", POPULARITY: middle, CO_VIEW: middle}
+        found.append({table.prefix: encoded[table.prefix + key] for table, key in keys.items()})
+    return found
 
 
-def fill(store: PartitionStore, records: Iterator[Record]) -> None:
-    """Writes the rows in random order, as a history would have."""
-    chunk = list(records)
-    random.Random(1).shuffle(chunk)
-    for position, start in enumerate(range(0, len(chunk), FILL_CHUNK)):
-        store.write(chunk[start : start + FILL_CHUNK], position)
+def history(partition: int, size: Size, homes: Sequence[int], made: list[dict[bytes, bytes]]) -> list[Record]:
+    """The rows of one partition, in random order."""
+    draw, found = random.Random(partition), list[Record]()
+    users = (f"u{user}".encode() for user in range(size.users) if homes[user] == partition)
+    items = (f"i{item}".encode() for item in range(size.items) if (item + partition) % PARTITIONS < size.copies)
+    for keys, tables in ((users, (RECENT, SESSIONS)), (items, (POPULARITY, CO_VIEW))):
+        prefixes = [table.prefix for table in tables]
+        for key in keys:
+            rows = draw.choice(made)
+            found += [(prefix + key, rows[prefix]) for prefix in prefixes]
+    draw.shuffle(found)
+    return found
+
+
+def fill(size: Size, folder: Path) -> None:
+    """Writes the state of one size and waits until RocksDB has nothing left to do."""
+    homes, made = homes_of(size), variants(size)
+    resources = StoreResources(Settings().rocksdb_cache_mb << 20)
+    for number in range(PARTITIONS):
+        store = PartitionStore(folder / str(number), resources)
+        store.open()
+        rows = history(number, size, homes, made)
+        for position, start in enumerate(range(0, len(rows), FILL_CHUNK)):
+            store.write(rows[start : start + FILL_CHUNK], position)
+        store.close()
+        store.open()  # from the closing flush on, only compactions are left
+        while any(store._opened().property_int_value(name) for name in COMPACTIONS):
+            time.sleep(0.1)
+        store.close()
+
+
+def copied(filled: Path, folder: Path) -> None:
+    """Copies a state; RocksDB never changes a table file, so those are linked."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(filled, folder, copy_function=lambda a, b: (os.link if a.endswith(".sst") else shutil.copy)(a, b))
+
+
+def homes_of(size: Size) -> list[int]:
+    """The partition of each user."""
+    return [partition_of(f"u{user}", PARTITIONS) for user in range(size.users)]
+
+
+def known_item(item: int, partition: int, copies: int) -> int:
+    """The item, or one close by that the partition has rows of."""
+    place = (item + partition) % PARTITIONS
+    moved = item - place + place % copies
+    return moved if moved >= 0 else moved + PARTITIONS
 
 
 def batches(events: int, size: Size, zipf: float) -> Iterator[list[Message]]:
     """Micro-batches of one partition after the other."""
     waiting: dict[int, list[Message]] = {number: [] for number in range(PARTITIONS)}
-    homes = [partition_of(f"u{user}", PARTITIONS) for user in range(size.users)]
+    homes = homes_of(size)
     for line in long_tail(events, size.items, users=size.users, zipf=zipf):
         partition = homes[int(line.key[1:])]
+        body = json.loads(line.value)
+        body["item_id"] = f"i{known_item(int(body['item_id'][1:]), partition, size.copies)}"
+        body["timestamp"] = FIRST_MS + ((line.time_ms or FIRST_MS) - FIRST_MS) // SPEED_UP
         batch = waiting[partition]
-        batch.append(Message("events", partition, line.number, line.key, line.value, 1 << 42))
+        batch.append(Message("events", partition, line.number, line.key, json.dumps(body).encode(), 1 << 42))
         if len(batch) == BATCH:
             yield batch
             waiting[partition] = []
@@ -125,17 +173,15 @@ class Counts:
 
 
 class Bench:
-    """The engine over stores that hold a state of one size."""
+    """The engine over the stores of a folder."""
 
-    def __init__(self, size: Size, folder: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         settings = Settings(partitions=PARTITIONS)
-        resources = StoreResources(BLOCK_CACHE_BYTES)
+        resources = StoreResources(settings.rocksdb_cache_mb << 20)
         self.stores = [PartitionStore(folder / str(number), resources) for number in range(PARTITIONS)]
-        for number, store in enumerate(self.stores):
+        for store in self.stores:
             store.open()
-            fill(store, history(number, size))
-        time.sleep(5.0)  # compaction of the history is not the events' cost
-        self._caches = [RowCache(store, ROW_CACHE_BYTES // PARTITIONS) for store in self.stores]
+        self._caches = [RowCache(store, (settings.row_cache_mb << 20) // PARTITIONS) for store in self.stores]
         rules = TableRules()
         self._processors = [
             EventProcessor(number, PARTITIONS, settings.event_rules(), rules) for number in range(PARTITIONS)
@@ -175,12 +221,10 @@ class Bench:
             store.close()
 
 
-def measure(name: str, zipf: float, events: int, folder: Path) -> dict[str, float]:
-    """One run on a fresh state."""
-    size = SIZES[name]
-    shutil.rmtree(folder, ignore_errors=True)
-    bench = Bench(size, folder)
+def measure(size: Size, zipf: float, events: int, folder: Path) -> dict[str, float]:
+    """One run on the stores of `folder`, which it deletes."""
     made = list(batches(events, size, zipf))
+    bench = Bench(folder)
     counts = bench.run(made)
     disk = sum(store.size_bytes() for store in bench.stores)
     bench.close()
@@ -202,11 +246,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="folder for the figures")
     arguments = parser.parse_args()
     rounds: dict[tuple[str, str], list[dict[str, float]]] = {}
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as made:
+        folder = Path(made)
+        for name in arguments.sizes:
+            fill(SIZES[name], folder / name)
         for number in range(1, arguments.rounds + 1):
             for access, zipf in ACCESS.items():
                 for name in arguments.sizes:
-                    found = measure(name, zipf, arguments.events, Path(folder) / "stores")
+                    copied(folder / name, folder / "run")
+                    found = measure(SIZES[name], zipf, arguments.events, folder / "run")
                     print(number, access, name, {key: round(value, 2) for key, value in found.items()}, flush=True)
                     rounds.setdefault((access, name), []).append(found)
     middle = {key: medians(figures) for key, figures in rounds.items()}

@@ -124,6 +124,21 @@ def test_stores_share_one_cache_and_one_bound(tmp_path: Path) -> None:
         store.close()
 
 
+def test_a_store_that_existed_uses_the_shared_cache_too(tmp_path: Path) -> None:
+    rows = [(b"r%d" % i, os.urandom(1_000)) for i in range(4_000)]
+    store = PartitionStore(tmp_path / "0", StoreResources(16 << 20))
+    store.open()
+    store.write(rows, 0)
+    store.close()
+    resources = StoreResources(16 << 20)
+    store = PartitionStore(tmp_path / "0", resources)
+    store.open()
+    before = resources.cache.get_usage()
+    assert all(store.get(key) == row for key, row in rows)
+    assert resources.cache.get_usage() - before > 2 << 20
+    store.close()
+
+
 WRITES_AND_DIES = """
 import os, signal, sys
 from pathlib import Path
