@@ -22,19 +22,19 @@ PyObject* field(PyObject* tuple, Py_ssize_t at) { return checked(PyTuple_GetItem
 int64_t integer(PyObject* tuple, Py_ssize_t at) { return checked(PyLong_AsLongLong(field(tuple, at))); }
 std::size_t amount(PyObject* tuple, Py_ssize_t at) { return checked(PyLong_AsSize_t(field(tuple, at))); }
 
-// The index: (arena items, figures by slot, number of items, support, most support, last_ms, postings); `postings`
+// The index: (arena items, orders and figures by slot, number of items, support, most support, last_ms, postings); `postings`
 // returns a list with one array for each number of a list.
 struct Known {
-    PyObject* arrays[3];
+    PyObject* arrays[4];
     Sessions sessions;
     ItemFigures figures;
     PyObject* postings;
 
     explicit Known(PyObject* given)
-        : arrays{field(given, 0), field(given, 1), field(given, 2)},
+        : arrays{field(given, 0), field(given, 1), field(given, 2), field(given, 3)},
           sessions(arrays),
-          figures(field(given, 3), integer(given, 4), field(given, 5), sessions.numbers),
-          postings(field(given, 6)) {}
+          figures(field(given, 4), integer(given, 5), field(given, 6), sessions.numbers),
+          postings(field(given, 7)) {}
 };
 
 // (items of the context newest first, items of the history, their scores, items left out, now_ms)

@@ -35,7 +35,7 @@ def fuse(shares: _Floats, signals: _Floats, rank: _Ints, weights: _Floats, floor
 def rank(
     first: Scorer,
     second: Scorer,
-    known: tuple[npt.NDArray[np.int32], _Ints, int, _Ints, int, _Ints, Callable[[list[int]], list[_Ints]]],
+    known: tuple[npt.NDArray[np.int32], _Ints, _Ints, int, _Ints, int, _Ints, Callable[[list[int]], list[_Ints]]],
     question: tuple[list[int], list[int], _Floats, list[int], int],
     limits: tuple[int, int, int, int, int, int, int, float],
     weights: _Floats,
@@ -58,6 +58,7 @@ class Scorer:
     def score(
         self,
         arena_items: npt.NDArray[np.int32],
+        orders: _Ints,
         sessions: _Ints,
         numbers: int,
         postings: list[_Ints],
@@ -78,6 +79,7 @@ class Scorer:
     def evidence(
         self,
         arena_items: npt.NDArray[np.int32],
+        orders: _Ints,
         sessions: _Ints,
         numbers: int,
         items: list[int],

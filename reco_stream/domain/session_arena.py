@@ -143,15 +143,16 @@ class PostingArena(Blocks):
 class SlotFigures:
     """Figures by slot, those of one session side by side: a query reads hundreds of sessions from all over memory.
 
-    `order` is last_ms and a hash of the key in one sortable number.
+    `order` is last_ms and a hash of the key in one sortable number, apart from the others: a query reads that of
+    thousands to find these hundreds.
     """
 
     def __init__(self) -> None:
-        self._set(np.zeros((1024, 4), np.int64))
+        self._set(np.zeros(1024, np.int64), np.zeros((1024, 3), np.int64))
 
-    def _set(self, table: npt.NDArray[np.int64]) -> None:
-        self.table = table
-        self.offset, self.length, self.order, self.last_ms = table.T
+    def _set(self, order: npt.NDArray[np.int64], table: npt.NDArray[np.int64]) -> None:
+        self.order, self.table = order, table
+        self.offset, self.length, self.last_ms = table.T
 
     def grow(self) -> None:
-        self._set(doubled(self.table))
+        self._set(doubled(self.order), doubled(self.table))

@@ -156,9 +156,9 @@ class SessionIndex:
         """Return the slots of the newest sessions of each item, up to 2 m, in no particular order; read them only."""
         return [self._postings.of(number) for number in numbers]
 
-    def arrays(self) -> tuple[npt.NDArray[np.int32], Slots, int]:
-        """Return what scoring reads, valid until a change: items of the arena, figures by slot, number of items."""
-        return self.arena.items, self.slots.table, len(self.names)
+    def arrays(self) -> tuple[npt.NDArray[np.int32], Slots, Slots, int]:
+        """Return what scoring reads, valid until a change: items of the arena, order and figures by slot, items."""
+        return self.arena.items, self.slots.order, self.slots.table, len(self.names)
 
     def item_figures(self) -> tuple[Slots, int, Slots, int]:
         """Return sessions by item (at most m count), m, newest session by item, number of items; until a change."""

@@ -16,18 +16,21 @@ constexpr int ROWS = 4;  // kernels evaluated at once; rows that are not used co
 
 // One row of a SessionIndex's figures by slot.
 struct Stored {
-    int64_t offset, length, order, last_ms;
+    int64_t offset, length, last_ms;
 };
 
 // The arrays of a SessionIndex that scoring reads.
 struct Sessions {
     Array<int32_t> items;  // of the arena
-    Array<int64_t> table;
+    Array<int64_t> orders, table;  // by slot
     std::size_t numbers;  // items are numbered below this
 
-    Sessions(PyObject* const* given) : items(given[0]), table(given[1]), numbers(PyLong_AsSize_t(given[2])) {}
+    Sessions(PyObject* const* given)
+        : items(given[0]), orders(given[1]), table(given[2]), numbers(PyLong_AsSize_t(given[3])) {
+        if (table.size() != 3 * orders.size()) throw std::invalid_argument("a session has no figures");
+    }
 
-    std::size_t size() const { return table.size() / 4; }
+    std::size_t size() const { return orders.size(); }
     const Stored& at(int64_t slot) const { return reinterpret_cast<const Stored*>(table.begin())[slot]; }
     // The items of a session, oldest first.
     const int32_t* content(int64_t slot) const {
@@ -216,11 +219,11 @@ private:
         posting_.resize(posting.size());
         std::size_t size = 0;
         for (std::size_t at = 0; at < posting.size(); at++) {
-            if (at + FAR_AHEAD < posting.size()) soon(&index.at(posting[at + FAR_AHEAD]));
+            if (at + FAR_AHEAD < posting.size()) soon(index.orders.begin() + posting[at + FAR_AHEAD]);
             const int64_t slot = posting[at];
-            if (slot < 0 || static_cast<std::size_t>(slot) >= index.size() || index.at(slot).length > reach)
-                throw std::out_of_range("a posting names a session that is not there, or one that is too long");
-            const int64_t order = index.at(slot).order;
+            if (slot < 0 || static_cast<std::size_t>(slot) >= index.size())
+                throw std::out_of_range("a posting names a session that is not there");
+            const int64_t order = index.orders[static_cast<std::size_t>(slot)];
             posting_[size] = {order, slot};
             size += order >= oldest;  // no branch: half of them would be mispredicted
         }
@@ -238,6 +241,7 @@ private:
             if (at + AHEAD < sessions.size()) soon(&index.at(sessions[at + AHEAD].slot));
             Session& session = sessions[at];
             const Stored& stored = index.at(session.slot);
+            if (stored.length > reach) throw std::out_of_range("a session is too long");
             session.age = 1.0 + age_s(stored) / 3600.0;
             session.weight[0] *= power(session.age, -age_power[0]) * by_length(stored)[0] * by_match(session)[0];
         }

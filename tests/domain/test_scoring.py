@@ -154,7 +154,7 @@ def test_arrays_that_do_not_belong_together_are_refused() -> None:
         assert score(tried, index, items, postings, support) == expected  # nothing is left behind
     with pytest.raises(ValueError, match="too long"):
         score(scorer(reach=1), index_of([("s", [("a", "view", START_MS)] * 3)]), [0], [np.array([0])], support)
-    with pytest.raises(TypeError, match="takes 11 arguments"):
+    with pytest.raises(TypeError, match="takes 12 arguments"):
         scorer().score(1)  # type: ignore[call-arg, arg-type]
 
 
