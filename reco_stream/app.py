@@ -25,6 +25,7 @@ from agents.events import EventProcessor
 from agents.learning import Learning
 from agents.publication import Publication
 from reco_stream import canary, metrics
+from reco_stream.allocator import return_freed_memory
 from reco_stream.catalogue_parts import CatalogueParts
 from reco_stream.dead_letter_sender import send_dead_letters
 from reco_stream.engine import crash, delivery
@@ -265,6 +266,7 @@ def run_worker(settings: Settings) -> None:
     for name in _CHATTY_LOGGERS:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
     allow_open_files()
+    return_freed_memory()
     uvloop.install()
     mend_connections()
     # Faust resolves its loop late; the one that it finds must be the one that runs.
