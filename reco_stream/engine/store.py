@@ -57,7 +57,7 @@ class StoreResources:
         options.set_write_buffer_size(16 << 20)
         options.set_max_write_buffer_number(2)
         options.set_write_buffer_manager(self.buffers)
-        # Two thirds of all look-ups on a long tail are for rows that do not exist; the filter spares the memtable's.
+        # On a long tail six of seven look-ups are for rows that do not exist; the filter spares those in the memtable.
         options.set_memtable_prefix_bloom_ratio(0.05)
         options.set_memtable_whole_key_filtering(True)
         options.set_max_open_files(256)
