@@ -140,10 +140,13 @@ class Publisher:
             await self._send([self._unpublished(key, row) for key, row in leaving])
 
     def _unpublished(self, key: bytes, row: bytes | None) -> list[Value]:
+        values = list(self._rows.expand(key, row))
+        if self._in_flight_from is not None:
+            return values  # a flush was cancelled: what it took and what it remembers may not have arrived
         known = self._made.of(key)
         if known is None and key not in self._pending:
             known = frozenset(map(hash, self._rows.expand(key, self._store.get(key))))
-        return [value for value in self._rows.expand(key, row) if known is None or hash(value) not in known]
+        return [value for value in values if known is None or hash(value) not in known]
 
     async def _take(self, everything: bool) -> list[bytes]:
         """Takes the rows that are due out of the pending ones; those that moved little begin to wait, or go on."""

@@ -182,3 +182,14 @@ async def test_after_a_failure_nothing_counts_as_published_for_the_next_owner(ha
     harness.topic.fails = False
     harness.restart()
     assert await harness.published() == [b"su:a", b"su:b"]
+
+
+async def test_after_a_cancelled_flush_all_that_leaves_is_sent(harness: Harness) -> None:
+    harness.change(b"su", b"a1 b1")
+    harness.topic.fails = True
+    with pytest.raises(ConnectionError):
+        await harness.published()
+    harness.topic.fails = False
+    await harness.publisher.publish([(b"su", b"a1")])
+    assert harness.topic.taken() == [b"su:a"]
+    assert harness.publisher.unpublished_from(999) == harness.offset

@@ -192,8 +192,10 @@ def test_rebalance_storm(make_cluster: MakeCluster, run: Run) -> None:
     cluster.drain()
     run.served_after(time.monotonic() - began)
     quarter = max(1, len(sizes) // 4)
-    early, late = (tuple(map(max, zip(*part, strict=True))) for part in (sizes[:quarter], sizes[-quarter:]))
-    run.note(f"files and MB of the one that stays: at most {early} in the first quarter, {late} in the last")
+    # In the first quarter tables and read models fill: 264 MB at most, then 293, 295 and 303 in the others.
+    quarters = [sizes[at : at + quarter] for at in (quarter, len(sizes) - quarter)]
+    early, late = (tuple(map(max, zip(*part, strict=True))) for part in quarters)
+    run.note(f"files and MB of the one that stays: at most {early} in the second quarter, {late} in the last")
     assert late[0] <= early[0] * 1.1 + 20
     assert late[1] <= early[1] * 1.1 + 30
     cluster.finish(expected_errors=("a newer owner has claimed",))

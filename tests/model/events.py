@@ -18,10 +18,12 @@ Row = list[int]
 USERS: Table[Row] = Table("users", b"u", msgspec.msgpack.encode, msgspec.msgpack.Decoder(Row).decode)
 TOTALS: Table[Row] = Table("totals", b"t", msgspec.msgpack.encode, msgspec.msgpack.Decoder(Row).decode)
 NEWEST: Table[Row] = Table("newest", b"n", msgspec.msgpack.encode, msgspec.msgpack.Decoder(Row).decode)
-PREFIXES = (USERS.prefix, TOTALS.prefix, NEWEST.prefix)
+# The first event is a session of its own, then two make one; the row keeps the newest two.
+SESSIONS: Table[list[Row]] = Table("sessions", b"s", msgspec.msgpack.encode, msgspec.msgpack.Decoder(list[Row]).decode)
+PREFIXES = (USERS.prefix, TOTALS.prefix, NEWEST.prefix, SESSIONS.prefix)
 
 BAD, POISON, FORGET = b"bad", b"poison", b"forget x"
-LOG = (b"x", b"y", b"x", POISON, FORGET, b"y", BAD, b"x", b"z", b"x")
+LOG = (b"x", b"y", b"x", POISON, FORGET, b"y", BAD, b"x", b"z", b"x", b"y", b"y", b"x")
 
 
 class EventProcessor:
@@ -29,6 +31,7 @@ class EventProcessor:
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
+        self._left: list[Row] = []
 
     def fold(self, rows: Rows, record: Any) -> Rejection | None:
         if record.value == BAD:
@@ -45,15 +48,28 @@ class EventProcessor:
                 raise ValueError("this event cannot be folded")
             rows.put(table, name, row)
         rows.put(NEWEST, key, [record.offset])
+        self._visit(rows, record.offset)
         rows.stream_time_ms = record.offset
         return None
 
+    def _visit(self, rows: Rows, offset: int) -> None:
+        sessions = rows.get(SESSIONS, "all") or []
+        if sessions and sessions[-1] != [0] and len(sessions[-1]) < 2:
+            sessions[-1].append(offset)
+        else:
+            sessions.append([offset])
+        if len(sessions) > 2:
+            self._left.append(sessions.pop(0))
+        rows.put(SESSIONS, "all", sessions)
+
     def leaving(self) -> Sequence[Record]:
-        return ()
+        return [(b"sall", msgspec.msgpack.encode(self._left))] if self._left else []
 
-    def applied(self) -> None: ...
+    def applied(self) -> None:
+        self._left = []
 
-    def aborted(self) -> None: ...
+    def aborted(self) -> None:
+        self._left = []
 
 
 def fold(events: int) -> dict[bytes, bytes]:
@@ -73,4 +89,10 @@ def fold(events: int) -> dict[bytes, bytes]:
     rows = {b"u" + key.encode(): row for key, row in users.items()}
     rows |= {b"n" + key.encode(): row for key, row in newest.items()}
     rows |= {b"tall": total} if total else {}
-    return {key: msgspec.msgpack.encode(row) for key, row in rows.items()}
+    encoded = {key: msgspec.msgpack.encode(row) for key, row in rows.items()}
+    return encoded | ({b"sall": msgspec.msgpack.encode(sessions(total)[-2:])} if total else {})
+
+
+def sessions(total: Row) -> list[Row]:
+    """All sessions of the events that count."""
+    return [total[:1], *(total[at : at + 2] for at in range(1, len(total), 2))]

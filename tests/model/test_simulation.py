@@ -235,6 +235,36 @@ def rejections_after_the_rows(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Checkpointer, "commit_rows", then_send)
 
 
+def leaving_published_after_the_rows(patch: pytest.MonkeyPatch) -> None:
+    commit_rows, publish = Checkpointer.commit_rows, Partition._publish
+    late: list[tuple[Partition, Any]] = []
+
+    async def later(self: Partition, leaving: Any) -> None:
+        late.append((self, leaving))
+
+    async def then_publish(self: Checkpointer, encoded: list[Record]) -> None:
+        await commit_rows(self, encoded)
+        while late:
+            owner, leaving = late.pop()
+            await publish(owner, leaving)
+
+    patch.setattr(Partition, "_publish", later)
+    patch.setattr(Checkpointer, "commit_rows", then_publish)
+
+
+def parts_told_together(patch: pytest.MonkeyPatch) -> None:
+    apply = Checkpointer.apply
+
+    async def tell_at_the_end(
+        self: Checkpointer, records: Sequence[Any], changed: Callable[[list[bytes]], None]
+    ) -> None:
+        told: list[bytes] = []
+        await apply(self, records, told.extend)
+        changed(told)
+
+    patch.setattr(Checkpointer, "apply", tell_at_the_end)
+
+
 def no_proof(patch: pytest.MonkeyPatch) -> None:
     prove = Partition._prove
 
@@ -272,6 +302,8 @@ MUTANTS: list[Patch] = [
     rows_kept_over_a_recovery,
     spoiled_rows_kept,
     rejections_after_the_rows,
+    leaving_published_after_the_rows,
+    parts_told_together,
     swallowed_cancellation_not_heeded,
 ]
 

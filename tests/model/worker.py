@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
 from reco_stream.engine.changelog import BrokerLink
 from reco_stream.engine.checkpoint import Limits, Rejection
 from reco_stream.engine.config import EngineConfig
@@ -15,10 +17,10 @@ from reco_stream.engine.partition import Phase
 from reco_stream.engine.publisher import Measure
 from reco_stream.engine.store import PartitionStore
 from tests.engine.fakes import FakeBroker, FakeDisk, FakeLink, Gate, LogRecord, MemoryStore
-from tests.model.events import LOG, PREFIXES, EventProcessor
+from tests.model.events import LOG, PREFIXES, SESSIONS, EventProcessor
 from tests.model.virtual_loop import VirtualLoop
 
-EVENTS, CHANGELOG, STATS = "app.events", "app-state-changelog", "app.item-stats"
+EVENTS, CHANGELOG, STATS, VISITS = "app.events", "app-state-changelog", "app.item-stats", "app.sessions"
 SOURCE = [LogRecord(EVENTS, 0, offset, b"key", value) for offset, value in enumerate(LOG)]
 
 Append = tuple[str, int, bytes]  # topic, partition, RecordBatch
@@ -55,7 +57,11 @@ class PublishesRows:
     prefixes = frozenset(PREFIXES)
 
     def expand(self, key: bytes, row: bytes | None) -> Iterable[tuple[str, bytes, bytes | None]]:
-        yield STATS, key, b"" if row is None else row
+        if key[:1] != SESSIONS.prefix:
+            yield STATS, key, b"" if row is None else row
+        elif row is not None:
+            for session in SESSIONS.decode(row):
+                yield VISITS, b"%d" % session[0], msgspec.msgpack.encode(session)
 
     def measure(self, key: bytes, row: bytes) -> Measure | None:
         return (0, float(len(row))) if key[:1] == b"t" else None
