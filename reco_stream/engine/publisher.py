@@ -31,7 +31,8 @@ SMALL_MOVE: Final = 0.05
 WAIT_S: Final = 10.0
 # Below this size one event is no small move, so there is no need to remember what was published.
 _REMEMBERED_FROM: Final = 1 / SMALL_MOVE
-_REMEMBERED_ROWS: Final = 20_000
+# Of each kind and partition: 12 partitions take up to 30 MB for them.
+_REMEMBERED_ROWS: Final = 5_000
 # A look takes 3 to 8 us; then others get their turn.
 _LOOKED_AT_ONCE: Final = 200
 
@@ -59,9 +60,9 @@ class Made:
     """What rows made last, by hash: of a row that makes several values, those that changed are new."""
 
     def __init__(self) -> None:
-        self._hashes: dict[bytes, frozenset[int]] = {}
+        self._hashes: dict[bytes, tuple[int, ...]] = {}
 
-    def of(self, key: bytes) -> frozenset[int] | None:
+    def of(self, key: bytes) -> tuple[int, ...] | None:
         """Hashes of what the row made; None when it is not known: a row with one value, or one not seen for long."""
         return self._hashes.get(key)
 
@@ -69,8 +70,8 @@ class Made:
         """Returns which of the row's `values` it did not make last time, and remembers all."""
         if len(values) < 2:
             return values
-        made = self._hashes.get(key, frozenset())
-        _remember(self._hashes, key, frozenset(map(hash, values)))
+        made = self._hashes.get(key, ())
+        _remember(self._hashes, key, tuple(map(hash, values)))
         return [value for value in values if hash(value) not in made]
 
 
@@ -145,7 +146,7 @@ class Publisher:
             return values  # a flush was cancelled: what it took and what it remembers may not have arrived
         known = self._made.of(key)
         if known is None and key not in self._pending:
-            known = frozenset(map(hash, self._rows.expand(key, self._store.get(key))))
+            known = tuple(map(hash, self._rows.expand(key, self._store.get(key))))
         return [value for value in values if known is None or hash(value) not in known]
 
     async def _take(self, everything: bool) -> list[bytes]:
