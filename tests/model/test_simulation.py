@@ -255,14 +255,12 @@ def leaving_published_after_the_rows(patch: pytest.MonkeyPatch) -> None:
 def parts_told_together(patch: pytest.MonkeyPatch) -> None:
     apply = Checkpointer.apply
 
-    async def tell_at_the_end(
-        self: Checkpointer, records: Sequence[Any], changed: Callable[[list[bytes]], None]
-    ) -> None:
+    async def tell_late(self: Checkpointer, records: Sequence[Any], changed: Callable[[list[bytes]], None]) -> None:
         told: list[bytes] = []
         await apply(self, records, told.extend)
         changed(told)
 
-    patch.setattr(Checkpointer, "apply", tell_at_the_end)
+    patch.setattr(Checkpointer, "apply", tell_late)
 
 
 def no_proof(patch: pytest.MonkeyPatch) -> None:
