@@ -16,7 +16,6 @@ from reco_stream.engine.marker import Marker
 from reco_stream.ports import free_ports
 from reco_stream.settings import Settings
 from reco_stream.topics import create_topics
-from tables.sessions import Session
 
 
 class NothingPublished:
@@ -29,9 +28,6 @@ class NothingPublished:
 
     def expand(self, key: bytes, row: bytes | None) -> Iterable[tuple[str, bytes, bytes | None]]:
         return ()
-
-    def ended(self, user: str, session: Session) -> None:
-        pass
 
 
 class NoReadModels:
