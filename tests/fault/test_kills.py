@@ -198,5 +198,5 @@ def test_rebalance_storm(make_cluster: MakeCluster, run: Run) -> None:
     run.note(f"files and MB of the one that stays: at most {early} in the second quarter, {late} in the last")
     assert late[0] <= early[0] * 1.1 + 20
     assert late[1] <= early[1] * 1.1 + 30
-    cluster.finish(expected_errors=("a newer owner has claimed",))
+    cluster.finish(expected_errors=("a newer owner has claimed",), half_restored=True)
     assert "LOCK" not in "".join(worker.log() for worker in cluster.workers.values())
