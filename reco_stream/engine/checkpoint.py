@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -87,7 +88,7 @@ class Checkpointer:
         processor: Processor,
         limits: Limits,
         send_rejections: Callable[[Sequence[Rejection]], Awaitable[None]],
-        publish: Callable[[Sequence[Record]], Awaitable[None]],
+        publishing: Callable[[Sequence[Record]], AbstractAsyncContextManager[None]],
     ) -> None:
         self.store = store
         self.rows = rows
@@ -96,7 +97,7 @@ class Checkpointer:
         self._processor = processor
         self._limits = limits
         self._send_rejections = send_rejections
-        self._publish = publish
+        self._publishing = publishing
         # offset -> errors that rules raised on that record, since the last part that was applied
         self._poison: dict[int, list[Exception]] = {}
         self._max_records = limits.max_records
@@ -136,15 +137,17 @@ class Checkpointer:
             await take_turn()  # web views share this loop
         if rejections:
             await self._send_rejections(rejections)  # step 2, first half: they must not be lost once the marker moves
-        if leaving := self._processor.leaving():
-            await self._publish(leaving)  # folded again after a crash, they leave again, as the same values
-            crash_point("checkpoint.left")
         self.marker = msgspec.structs.replace(
             marker,
             applied=part[-1].offset,
             stream_time_ms=self.rows.stream_time_ms,
         )
-        await self.commit_rows(encoded)  # steps 2 and 3
+        if leaving := self._processor.leaving():
+            async with self._publishing(leaving):  # folded again after a crash, they leave again, as the same values
+                crash_point("checkpoint.left")
+                await self.commit_rows(encoded)  # steps 2 and 3
+        else:
+            await self.commit_rows(encoded)
         self._processor.applied()
         self._poison.clear()
         return [key for key, _ in encoded]

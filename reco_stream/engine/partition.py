@@ -18,6 +18,7 @@ import functools
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 import msgspec
@@ -130,7 +131,7 @@ class Partition:
         marker = self._accepted_marker()
         marker = await self._position(marker)
         self._checkpointer = Checkpointer(
-            store, self.rows, appender, marker, self._processor, config.limits, self._send_rejections, self._publish
+            store, self.rows, appender, marker, self._processor, config.limits, self._send_rejections, self._publishing
         )
         await self._start_publisher(appender, marker, fence_at)
         await self._prove()
@@ -338,9 +339,9 @@ class Partition:
     async def _send_rejections(self, rejections: Sequence[Rejection]) -> None:
         await self._dead_letters(rejections)
 
-    async def _publish(self, leaving: Sequence[Record]) -> None:
+    def _publishing(self, leaving: Sequence[Record]) -> AbstractAsyncContextManager[None]:
         assert self.publisher is not None  # set before the first batch
-        await self.publisher.publish(leaving)
+        return self.publisher.publishing(leaving)
 
     def abandon(self) -> None:
         """Throws away what is queued after the task has ended, so that nobody waits for room in the queue."""

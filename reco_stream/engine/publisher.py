@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Final, Protocol, TypeVar
 
 from reco_stream.engine.changelog import Appender
@@ -135,10 +136,15 @@ class Publisher:
             crash_point("checkpoint.published")
             return sent
 
-    async def publish(self, leaving: Iterable[Record]) -> None:
-        """Publishes what `leaving` makes that was not published: (key, row) of what a fold took out of stored rows."""
+    @asynccontextmanager
+    async def publishing(self, leaving: Iterable[Record]) -> AsyncIterator[None]:
+        """Publishes what `leaving` makes that was not published: (key, row) of what a fold took out of stored rows.
+
+        The body stores the rows: until then a flush, which reads the old ones, would publish an older value after this.
+        """
         async with self._lock:
             await self._send([self._unpublished(key, row) for key, row in leaving])
+            yield
 
     def _unpublished(self, key: bytes, row: bytes | None) -> list[Value]:
         values = list(self._rows.expand(key, row))

@@ -1,7 +1,8 @@
 """The checkpoint's steps, in their order, and what a failure in each leaves behind."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ class Harness:
             self.processor,
             limits,
             self._send_rejections,
-            self._publish,
+            self._publishing,
         )
 
     async def apply(self, records: Sequence[Any]) -> list[bytes]:
@@ -91,9 +92,12 @@ class Harness:
         self.on_gate("dead letters")
         self.rejections += [rejection.record.offset for rejection in rejections]
 
-    async def _publish(self, leaving: Sequence[Record]) -> None:
+    @asynccontextmanager
+    async def _publishing(self, leaving: Sequence[Record]) -> AsyncIterator[None]:
         self.on_gate("publish")
         self.published += [(record, len(self.changed)) for record in leaving]
+        yield
+        self.on_gate("stored")
 
     @property
     def changelog(self) -> FakeLog:
@@ -127,7 +131,7 @@ async def test_what_leaves_its_row_is_published_before_the_row_is_in_the_changel
     harness, reached = Harness(), list[tuple[str, int]]()
     harness.on_gate = lambda name: reached.append((name, harness.changelog.end))
     await harness.apply(events("a", "out"))
-    assert reached[0] == ("publish", 0)
+    assert (reached[0], reached[-1]) == (("publish", 0), ("stored", harness.changelog.end))
     await harness.apply(events("b", first=2))
     assert harness.published == [((b"tk", b"out"), 0)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,10 @@ class Harness:
         self.store.write([(key, row)], self.offset)
         self.publisher.changed([key], self.offset)
         self.changes.append((key, self.offset))
+
+    async def leave(self, leaving: list[tuple[bytes, bytes | None]]) -> None:
+        async with self.publisher.publishing(leaving):
+            pass
 
     async def published(self, everything: bool = False) -> list[bytes]:
         await self.publisher.flush(everything)
@@ -162,15 +167,15 @@ async def test_what_leaves_its_row_is_sent_unless_it_was_published(harness: Harn
     harness.change(b"sv", b"a1")
     await harness.published()
     harness.change(b"sv", b"a2")  # awaits publication
-    await harness.publisher.publish([(b"su", b"a1"), (b"sv", b"a2")])
+    await harness.leave([(b"su", b"a1"), (b"sv", b"a2")])
     assert harness.topic.taken() == [b"sv:a"]
-    await harness.publisher.publish([(b"su", b"a2 c1")])
+    await harness.leave([(b"su", b"a2 c1")])
     assert harness.topic.taken() == [b"su:a", b"su:c"]
 
 
 async def test_a_row_that_awaits_nothing_was_published_by_the_owner_before(harness: Harness) -> None:
     harness.store.write([(b"su", b"a1 b1")], 10)
-    await harness.publisher.publish([(b"su", b"a1 b2 c1")])
+    await harness.leave([(b"su", b"a1 b2 c1")])
     assert harness.topic.taken() == [b"su:b", b"su:c"]
 
 
@@ -190,6 +195,16 @@ async def test_after_a_cancelled_flush_all_that_leaves_is_sent(harness: Harness)
     with pytest.raises(ConnectionError):
         await harness.published()
     harness.topic.fails = False
-    await harness.publisher.publish([(b"su", b"a1")])
+    await harness.leave([(b"su", b"a1")])
     assert harness.topic.taken() == [b"su:a"]
     assert harness.publisher.unpublished_from(999) == harness.offset
+
+
+async def test_an_old_row_is_not_published_between_what_leaves_it_and_the_new_one(harness: Harness) -> None:
+    harness.change(b"su", b"a1 b1")
+    async with harness.publisher.publishing([(b"su", b"a2")]):
+        flushing = asyncio.create_task(harness.publisher.flush())
+        await asyncio.sleep(0.01)
+        harness.store.write([(b"su", b"b1 c1")], 20)
+    await flushing
+    assert harness.topic.taken() == [b"su:a", b"su:b", b"su:c"]

@@ -18,7 +18,7 @@ Row = list[int]
 USERS: Table[Row] = Table("users", b"u", msgspec.msgpack.encode, msgspec.msgpack.Decoder(Row).decode)
 TOTALS: Table[Row] = Table("totals", b"t", msgspec.msgpack.encode, msgspec.msgpack.Decoder(Row).decode)
 NEWEST: Table[Row] = Table("newest", b"n", msgspec.msgpack.encode, msgspec.msgpack.Decoder(Row).decode)
-# The first event is a session of its own, then two make one; the row keeps the newest two.
+# The first three events are a session, then two make one; the row keeps the newest.
 SESSIONS: Table[list[Row]] = Table("sessions", b"s", msgspec.msgpack.encode, msgspec.msgpack.Decoder(list[Row]).decode)
 PREFIXES = (USERS.prefix, TOTALS.prefix, NEWEST.prefix, SESSIONS.prefix)
 
@@ -54,11 +54,11 @@ class EventProcessor:
 
     def _visit(self, rows: Rows, offset: int) -> None:
         sessions = rows.get(SESSIONS, "all") or []
-        if sessions and sessions[-1] != [0] and len(sessions[-1]) < 2:
+        if sessions and len(sessions[-1]) < (3 if sessions[-1][0] == 0 else 2):
             sessions[-1].append(offset)
         else:
             sessions.append([offset])
-        if len(sessions) > 2:
+        if len(sessions) > 1:
             self._left.append(sessions.pop(0))
         rows.put(SESSIONS, "all", sessions)
 
@@ -90,9 +90,9 @@ def fold(events: int) -> dict[bytes, bytes]:
     rows |= {b"n" + key.encode(): row for key, row in newest.items()}
     rows |= {b"tall": total} if total else {}
     encoded = {key: msgspec.msgpack.encode(row) for key, row in rows.items()}
-    return encoded | ({b"sall": msgspec.msgpack.encode(sessions(total)[-2:])} if total else {})
+    return encoded | ({b"sall": msgspec.msgpack.encode(sessions(total)[-1:])} if total else {})
 
 
 def sessions(total: Row) -> list[Row]:
     """All sessions of the events that count."""
-    return [total[:1], *(total[at : at + 2] for at in range(1, len(total), 2))]
+    return [total[:3], *(total[at : at + 2] for at in range(3, len(total), 2))]

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -236,31 +237,27 @@ def rejections_after_the_rows(patch: pytest.MonkeyPatch) -> None:
 
 
 def leaving_published_after_the_rows(patch: pytest.MonkeyPatch) -> None:
-    commit_rows, publish = Checkpointer.commit_rows, Partition._publish
-    late: list[tuple[Partition, Any]] = []
+    publishing = Publisher.publishing
 
-    async def later(self: Partition, leaving: Any) -> None:
-        late.append((self, leaving))
+    @asynccontextmanager
+    async def later(self: Publisher, leaving: Any) -> AsyncIterator[None]:
+        yield
+        async with publishing(self, leaving):
+            pass
 
-    async def then_publish(self: Checkpointer, encoded: list[Record]) -> None:
-        await commit_rows(self, encoded)
-        while late:
-            owner, leaving = late.pop()
-            await publish(owner, leaving)
-
-    patch.setattr(Partition, "_publish", later)
-    patch.setattr(Checkpointer, "commit_rows", then_publish)
+    patch.setattr(Publisher, "publishing", later)
 
 
-def parts_told_together(patch: pytest.MonkeyPatch) -> None:
-    apply = Checkpointer.apply
+def flush_before_the_rows_are_stored(patch: pytest.MonkeyPatch) -> None:
+    publishing = Publisher.publishing
 
-    async def tell_late(self: Checkpointer, records: Sequence[Any], changed: Callable[[list[bytes]], None]) -> None:
-        told: list[bytes] = []
-        await apply(self, records, told.extend)
-        changed(told)
+    @asynccontextmanager
+    async def let_go(self: Publisher, leaving: Any) -> AsyncIterator[None]:
+        async with publishing(self, leaving):
+            pass
+        yield
 
-    patch.setattr(Checkpointer, "apply", tell_late)
+    patch.setattr(Publisher, "publishing", let_go)
 
 
 def no_proof(patch: pytest.MonkeyPatch) -> None:
@@ -301,7 +298,7 @@ MUTANTS: list[Patch] = [
     spoiled_rows_kept,
     rejections_after_the_rows,
     leaving_published_after_the_rows,
-    parts_told_together,
+    flush_before_the_rows_are_stored,
     swallowed_cancellation_not_heeded,
 ]
 
