@@ -77,10 +77,10 @@ class Connection(RequestHandler):
         self.arrived_at = 0.0
 
     def data_received(self, data: bytes) -> None:
-        """Extends aiohttp/web_protocol.py `RequestHandler.data_received`: a head must be whole in time.
+        """Extends aiohttp/web_protocol.py:438 `RequestHandler.data_received`: a head must be whole in time.
 
-        `_waiter` is what `RequestHandler.start` waits for when the connection is idle. It is woken only for requests
-        that were not answered at once.
+        `_waiter` is what aiohttp/web_protocol.py:610 `RequestHandler.start` waits for when the connection is idle. It
+        is woken only for requests that were not answered at once.
         """
         self.arrived_at = self._round.began_at()
         idle, self._waiter = self._waiter, None
@@ -134,7 +134,7 @@ class Connection(RequestHandler):
     def handle_error(
         self, request: Any, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """Replaces aiohttp/web_protocol.py `RequestHandler.handle_error`: it logs an error for every bad byte sent."""
+        """Replaces aiohttp/web_protocol.py:850 `RequestHandler.handle_error`, which logs every bad byte sent."""
         if request.writer.output_size > 0:
             raise ConnectionError("a part of the answer has been sent already")
         if status >= 500:

@@ -1,4 +1,4 @@
-"""What the engine replaces or relies on inside Faust and aiokafka is still what was read when the engine was written.
+"""What we replace or rely on inside Faust, aiokafka and aiohttp is still what was read when the engine was written.
 
 Each place is named where it is used, as `path.py:line `function``. A test here fails when a new version has changed
 the function, when it has moved, or when a place is named that is not watched. Then read the function again, see whether
@@ -25,7 +25,9 @@ from reco_stream.engine.assignment import Assignments, PartitionsStore, StateTab
 from reco_stream.engine.delivery import BatchConsumer, BatchConsumerThread, BatchTransport
 
 ROOT = Path(__file__).parents[2]
-VERSIONS = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0"}
+VERSIONS = {"faust-streaming": "0.15.3", "aiokafka": "0.14.0", "aiohttp": "3.14.5"}
+
+OURS = sorted([*(ROOT / "reco_stream").rglob("*.py"), *(ROOT / "web").rglob("*.py")])
 
 
 class Place(NamedTuple):
@@ -58,6 +60,9 @@ WATCHED = [
     Place("aiokafka/consumer/fetcher.py", 584, "_get_actions_per_node", "ac50ec79eb3f"),
     Place("aiokafka/consumer/fetcher.py", 444, "close", "ee18d442ded2"),
     Place("aiokafka/consumer/group_coordinator.py", 374, "_maybe_leave_group", "81f4946fd791"),
+    Place("aiohttp/web_protocol.py", 438, "data_received", "5a4ac2cd67f1"),
+    Place("aiohttp/web_protocol.py", 610, "start", "86c9a780a36c"),
+    Place("aiohttp/web_protocol.py", 850, "handle_error", "575e8489c915"),
     # Named nowhere, but what the engine does only makes sense while these do what they do.
     Place("faust/transport/consumer.py", 539, "_set_active_tps", "e994018f472d"),
     Place("faust/transport/drivers/aiokafka.py", 1088, "_fetch_records", "4ba572180fc6"),
@@ -67,8 +72,8 @@ WATCHED = [
     Place("aiokafka/consumer/fetcher.py", 1209, "fetched_records", "002f5b2f4ca3"),
     Place("aiokafka/client.py", 524, "coordinator_lookup", "834b9502b70d"),
 ]
-NAMED = re.compile(r"((?:faust|aiokafka|mode)/[\w/]+\.py):(\d+) `(?:\w+\.)?(\w+)`")
-UNNAMED = re.compile(r"(?:faust|aiokafka|mode)/[\w/]+\.py(?!:\d+ `[\w.]+`)")
+NAMED = re.compile(r"((?:faust|aiokafka|aiohttp|mode)/[\w/]+\.py):(\d+) `(?:\w+\.)?(\w+)`")
+UNNAMED = re.compile(r"(?:faust|aiokafka|aiohttp|mode)/[\w/]+\.py(?!:\d+ `[\w.]+`)")
 
 
 def installed(path: str) -> Path:
@@ -110,7 +115,7 @@ def named_places() -> list[tuple[str, str, int, str]]:
     """(our file, library file, line, function) of each place that our code names."""
     return [
         (str(file.relative_to(ROOT)), path, int(line), function)
-        for file in sorted((ROOT / "reco_stream").rglob("*.py"))
+        for file in OURS
         for path, line, function in NAMED.findall(file.read_text())
     ]
 
@@ -123,11 +128,7 @@ def test_every_named_place_is_watched() -> None:
 
 
 def test_every_place_is_named_with_line_and_function() -> None:
-    vague = {
-        f"{file.relative_to(ROOT)}: {found}"
-        for file in (ROOT / "reco_stream").rglob("*.py")
-        for found in UNNAMED.findall(file.read_text())
-    }
+    vague = {f"{file.relative_to(ROOT)}: {found}" for file in OURS for found in UNNAMED.findall(file.read_text())}
     assert vague == set()
 
 
