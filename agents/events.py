@@ -11,13 +11,12 @@ from reco_stream import metrics
 from reco_stream.domain.partitioner import partition_of
 from reco_stream.engine.checkpoint import Rejection
 from reco_stream.engine.delivery import each_batch
-from reco_stream.engine.store import Record
 from reco_stream.engine.table import Rows
 from reco_stream.events import BadEvent, EventRules, decode_event
 from tables.fold import fold_event
 from tables.recent import RECENT
 from tables.rules import TableRules
-from tables.sessions import SESSIONS, Session, SessionsRow
+from tables.sessions import Ended, left_rows
 
 
 class EventProcessor:
@@ -37,8 +36,8 @@ class EventProcessor:
         self._table_rules = table_rules
         self._learning = learning
         self._types: Counter[str] = Counter()
-        # user -> sessions that have left the user's row since the last checkpoint
-        self._ended: dict[str, list[Session]] = {}
+        # sessions that have left their user's row since the last checkpoint
+        self._ended: list[Ended] = []
 
     def fold(self, rows: Rows, record: Any) -> Rejection | None:
         """Applies one record to `rows`; bad bytes, bad fields and wrong partitions come back as a rejection."""
@@ -60,17 +59,13 @@ class EventProcessor:
             rows.stream_time_ms = event.time_ms
         if self._learning is not None:
             self._learning.before(rows, event)
-        for user, session in fold_event(rows, event, self._table_rules):
-            self._ended.setdefault(user, []).append(session)
+        self._ended += fold_event(rows, event, self._table_rules)
         self._types[event.type] += 1
         return None
 
-    def leaving(self) -> list[Record]:
+    def leaving(self) -> list[tuple[bytes, bytes]]:
         """(key, row) of each user's sessions that have left the row: nothing but the log knows them any more."""
-        return [
-            (SESSIONS.prefix + user.encode(), SESSIONS.encode(SessionsRow(sessions)))
-            for user, sessions in self._ended.items()
-        ]
+        return left_rows(self._ended)
 
     def applied(self) -> None:
         for event_type, count in self._types.items():

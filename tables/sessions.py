@@ -8,6 +8,7 @@ A session holds one entry an item: time of the newest event, and weight and type
 """
 
 import zlib
+from collections.abc import Iterable
 
 import msgspec
 
@@ -57,6 +58,14 @@ SESSIONS: Table[SessionsRow] = Table(
     decode=msgspec.msgpack.Decoder(SessionsRow).decode,
     version=2,
 )
+
+
+def left_rows(ended: Iterable[Ended]) -> list[tuple[bytes, bytes]]:
+    """Return (key, row) of what each user's row has lost: rows of the sessions that are in none any more."""
+    sessions: dict[str, list[Session]] = {}
+    for user, session in ended:
+        sessions.setdefault(user, []).append(session)
+    return [(SESSIONS.prefix + user.encode(), SESSIONS.encode(SessionsRow(left))) for user, left in sessions.items()]
 
 
 def join(row: SessionsRow, event: Event, rules: TableRules, ended: list[Ended]) -> Session | None:

@@ -19,7 +19,7 @@ from reco_stream.events import Event
 from tables.fold import fold_event
 from tables.item_model import ItemModel
 from tables.rules import TableRules
-from tables.sessions import SESSIONS, Session, SessionsRow
+from tables.sessions import SESSIONS, Ended, left_rows
 
 R = TypeVar("R")
 
@@ -30,7 +30,7 @@ class _Rows(MemoryRows):
     def __init__(self) -> None:
         super().__init__()
         self.changed: dict[tuple[Table[Any], str], Any] = {}
-        self.left: dict[str, list[Session]] = {}
+        self.left: list[Ended] = []
 
     def put(self, table: Table[R], key: str, row: R) -> None:
         super().put(table, key, row)
@@ -71,8 +71,7 @@ class WorkerTables:
             weight, who = self.weight(event.type), user or event.user
             folded = Event(who, event.item, event.type, event.time_ms, weight, session=event.named)
             rows = self._rows[partition_of(who, len(self._rows))]
-            for gone, session in fold_event(rows, folded, self._rules):
-                rows.left.setdefault(gone, []).append(session)
+            rows.left += fold_event(rows, folded, self._rules)
         for partition, rows in enumerate(self._rows):
             if rows.changed:
                 self._publish(partition, rows)
@@ -84,8 +83,8 @@ class WorkerTables:
     def _publish(self, partition: int, rows: _Rows) -> None:
         stamp = Stamp(1, self._applied, rows.stream_time_ms)
         values: list[Value] = []
-        for user, sessions in rows.left.items():
-            values += self._publication.expand(SESSIONS.prefix + user.encode(), SESSIONS.encode(SessionsRow(sessions)))
+        for key, left in left_rows(rows.left):
+            values += self._publication.expand(key, left)
         for (table, name), row in rows.changed.items():
             if table.prefix in self._prefixes:
                 key = table.prefix + name.encode()

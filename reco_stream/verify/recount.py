@@ -13,7 +13,7 @@ from reco_stream.events import BadEvent, Event, EventRules, decode_event
 from reco_stream.verify.counting import Counts
 from tables.fold import fold_event
 from tables.rules import TableRules
-from tables.sessions import SESSIONS, SessionsRow
+from tables.sessions import left_rows
 
 FOLD_FAILED = "fold_failed"
 
@@ -54,7 +54,7 @@ class Recount:
                 f"partition {self.partition}, offset {record.offset}: a rule raised {error!r} and the record is not in "
                 "the dead letters"
             ) from error
-        self.left += [(SESSIONS.prefix + user.encode(), SESSIONS.encode(SessionsRow([gone]))) for user, gone in ended]
+        self.left += left_rows(ended)
         self.counts.count(event)
         self.events += 1
 

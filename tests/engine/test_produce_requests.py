@@ -59,13 +59,18 @@ async def test_what_is_ready_together_goes_together() -> None:
     assert broker.places() == [[("a", 0), ("a", 2), ("b", 1)]]
 
 
-async def test_what_becomes_ready_meanwhile_goes_in_the_next() -> None:
-    broker = Broker()
+async def one_asked_and_two_waiting(broker: Broker) -> tuple[list[asyncio.Task[int]], list[asyncio.Task[int]]]:
     requests = ProduceRequests(broker.send, 1000)
     first = start(requests, ("a", 0))
     await asked(broker, 1)
     rest = start(requests, ("a", 1), ("a", 2))
     await asyncio.sleep(0)
+    return first, rest
+
+
+async def test_what_becomes_ready_meanwhile_goes_in_the_next() -> None:
+    broker = Broker()
+    first, rest = await one_asked_and_two_waiting(broker)
     assert broker.places() == [[("a", 0)]]
     broker.may_answer.set()
     assert await asyncio.gather(*first, *rest) == [0, 1, 2]
@@ -102,11 +107,7 @@ async def test_batches_of_one_partition_are_sent_one_after_the_other() -> None:
 
 async def test_cancelled_before_it_is_sent_is_not_sent() -> None:
     broker = Broker()
-    requests = ProduceRequests(broker.send, 1000)
-    first = start(requests, ("a", 0))
-    await asked(broker, 1)
-    rest = start(requests, ("a", 1), ("a", 2))
-    await asyncio.sleep(0)
+    first, rest = await one_asked_and_two_waiting(broker)
     rest[0].cancel()
     broker.may_answer.set()
     assert await asyncio.gather(*first, rest[1]) == [0, 2]

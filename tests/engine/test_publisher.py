@@ -74,6 +74,13 @@ class Harness:
         self.publisher.changed([key], self.offset)
         self.changes.append((key, self.offset))
 
+    async def flush_in_vain(self, key: bytes, row: bytes) -> None:
+        self.change(key, row)
+        self.topic.fails = True
+        with pytest.raises(ConnectionError):
+            await self.publisher.flush()
+        self.topic.fails = False
+
     async def leave(self, leaving: list[tuple[bytes, bytes | None]]) -> None:
         async with self.publisher.publishing(leaving):
             pass
@@ -180,21 +187,13 @@ async def test_a_row_that_awaits_nothing_was_published_by_the_owner_before(harne
 
 
 async def test_after_a_failure_nothing_counts_as_published_for_the_next_owner(harness: Harness) -> None:
-    harness.change(b"su", b"a1 b1")
-    harness.topic.fails = True
-    with pytest.raises(ConnectionError):
-        await harness.published()
-    harness.topic.fails = False
+    await harness.flush_in_vain(b"su", b"a1 b1")
     harness.restart()
     assert await harness.published() == [b"su:a", b"su:b"]
 
 
 async def test_after_a_cancelled_flush_all_that_leaves_is_sent(harness: Harness) -> None:
-    harness.change(b"su", b"a1 b1")
-    harness.topic.fails = True
-    with pytest.raises(ConnectionError):
-        await harness.published()
-    harness.topic.fails = False
+    await harness.flush_in_vain(b"su", b"a1 b1")
     await harness.leave([(b"su", b"a1")])
     assert harness.topic.taken() == [b"su:a"]
     assert harness.publisher.unpublished_from(999) == harness.offset

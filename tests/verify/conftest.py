@@ -24,7 +24,7 @@ from reco_stream.settings import Settings
 from reco_stream.topics import create_topics
 from tables import fingerprint
 from tables.fold import fold_event
-from tables.sessions import SESSIONS, SessionsRow
+from tables.sessions import left_rows
 from tests.fault.load import Load
 
 EVENTS = 250
@@ -50,8 +50,7 @@ class State:
         """Makes the rows anew from `events`."""
         rows, rules = MemoryRows(), table_rules(self.settings)
         for event in events:
-            for user, gone in fold_event(rows, event, rules):
-                self.left.append((b"s" + user.encode(), SESSIONS.encode(SessionsRow([gone]))))
+            self.left += left_rows(fold_event(rows, event, rules))
         self.rows = rows.snapshot()
         self.published = dict(self.rows)
         self.marker = Marker(
