@@ -26,7 +26,7 @@ format: $(INSTALLED)  ## what `make lint` would complain about, where a tool can
 
 install: $(INSTALLED)  ## the virtual environment with the locked dependencies
 
-$(INSTALLED): requirements-dev.lock pyproject.toml deploy/venv.sh deploy/compile_scoring.py $(wildcard reco_stream/domain/*.?pp)
+$(INSTALLED): requirements-dev.lock pyproject.toml deploy/venv.sh deploy/compile_domain.py $(wildcard reco_stream/domain/*.?pp)
 	@sh deploy/venv.sh
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
