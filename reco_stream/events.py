@@ -143,7 +143,17 @@ def encode_event(event: RawEvent) -> tuple[bytes, bytes]:
     >>> encode_event(RawEvent(item_id="i1", event_type="view", session_id="s1"))
     (b'~s1', b'{"item_id":"i1","event_type":"view","session_id":"s1"}')
     """
-    return _user(event).encode(), _ENCODER.encode(event)
+    return _user(event).encode(), encode_value(event)
+
+
+def encode_value(event: RawEvent, event_id: str | None = None) -> bytes:
+    """Return the value to produce for `event`, with `event_id` (plain ASCII) when it has none of its own.
+
+    >>> encode_value(RawEvent(item_id="i1", event_type="view", session_id="s1"), "e1")
+    b'{"item_id":"i1","event_type":"view","session_id":"s1","event_id":"e1"}'
+    """
+    value: bytes = _ENCODER.encode(event)
+    return value if event_id is None else b'%b,"event_id":"%b"}' % (value[:-1], event_id.encode())
 
 
 def decode_raw(body: bytes, max_bytes: int) -> RawEvent:
@@ -165,7 +175,23 @@ def decode_raw(body: bytes, max_bytes: int) -> RawEvent:
         raise BadEvent("not_json", f"{error}; wanted: one JSON object") from None
 
 
+def decode_array(body: bytes, max_bytes: int) -> list[RawEvent] | None:
+    """Return what `decode_raw` would of each event of a JSON array; None when it would refuse one, or might."""
+    if len(body) > max_bytes:
+        return None
+    try:
+        if not body.isascii():
+            body.decode()
+        events = _ARRAY_DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    # Each event has its own braces, and the array has a bracket; `decode_raw` counts from the event's own on.
+    nested = body.count(b"{") + body.count(b"[") - 1 - len(events)
+    return events if nested < MAX_DEPTH else None
+
+
 _DECODER = msgspec.json.Decoder(RawEvent)
+_ARRAY_DECODER = msgspec.json.Decoder(list[RawEvent])
 _ENCODER = msgspec.json.Encoder()
 
 

@@ -175,6 +175,16 @@ def fusion_learned(scenario: str, weights: Mapping[str, float], samples: float) 
         fusion_weight.labels(scenario, source).set(weight)
 
 
+def event_ingested(event_type: str, count: int) -> None:
+    """Counts events that were accepted over HTTP; `event_type` is a configured one."""
+    _ingested(event_type).inc(count)
+
+
+@cache
+def _ingested(event_type: str) -> Counter:
+    return events_ingested.labels(event_type)
+
+
 def batch_applied(partition: int, events_by_type: Mapping[str, int], applied: int, seconds: float) -> None:
     """Counts one micro-batch after its checkpoint: events by (configured) type, new applied offset, checkpoint time."""
     label = str(partition)

@@ -1,20 +1,16 @@
-"""The producer of everything that is not the changelog: events over HTTP and dead letters. Idempotent, acks=all."""
+"""The producer of everything that is not the changelog: events over HTTP, items, dead letters. Idempotent, acks=all."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
 
-_MIB = 1 << 20
-# From so many records on, a RecordBatch of their own costs less than aiokafka's path per record (2 us instead of 12).
-_WORTH_A_BATCH = 8
+from reco_stream.appends import Appends, Settled
 
-# Places in the list of records, and the task that returns their offsets.
-Sent = tuple[Sequence[int], asyncio.Future[list[int]]]
+_MIB = 1 << 20
 
 
 class Producer:
@@ -23,6 +19,7 @@ class Producer:
     def __init__(self, client: Mapping[str, Any]) -> None:
         self._client = dict(client)
         self._producer: AIOKafkaProducer | None = None
+        self._appends: Appends | None = None
 
     async def start(self) -> None:
         producer = AIOKafkaProducer(
@@ -34,10 +31,11 @@ class Producer:
             max_request_size=10 * _MIB,
         )
         await producer.start()
-        self._producer = producer
+        self._producer, self._appends = producer, Appends(producer.client)
 
     async def stop(self) -> None:
-        if self._producer is not None:
+        if self._producer is not None and self._appends is not None:
+            await self._appends.stop()
             await self._producer.stop()
 
     def _started(self) -> AIOKafkaProducer:
@@ -52,39 +50,11 @@ class Producer:
         sent = await self._started().send(topic, value, key, partition=partition, headers=headers)
         return await sent
 
-    def send_many(self, topic: str, records: Sequence[tuple[bytes, bytes, int]]) -> list[Sent]:
-        """Sends (key, value, partition) records, those of one partition in their order; raises nothing by itself.
-
-        Each task returns the offsets of its records once every in-sync replica has them, or raises KafkaError.
-        """
-        of_partition: dict[int, list[int]] = {}
-        for index, record in enumerate(records):
-            of_partition.setdefault(record[2], []).append(index)
-        return [
-            (indices, asyncio.ensure_future(self._send_to(topic, partition, [records[index] for index in indices])))
-            for partition, indices in of_partition.items()
-        ]
-
-    async def _send_to(self, topic: str, partition: int, records: Sequence[tuple[bytes, bytes, int]]) -> list[int]:
-        producer = self._started()
-        if len(records) < _WORTH_A_BATCH:
-            sends = [await producer.send(topic, value, key, partition=partition) for key, value, _ in records]
-            return [(await sent).offset for sent in sends]
-        offsets: list[int] = []
-        batch, size = producer.create_batch(), 0
-        for key, value, _ in records:
-            if batch.append(key=key, value=value, timestamp=None) is None:  # full
-                offsets += await self._send_batch(batch, size, topic, partition)
-                batch, size = producer.create_batch(), 0
-                batch.append(key=key, value=value, timestamp=None)
-            size += 1
-        return offsets + await self._send_batch(batch, size, topic, partition)
-
-    async def _send_batch(self, batch: Any, size: int, topic: str, partition: int) -> list[int]:
-        batch.close()
-        sent = await self._started().send_batch(batch, topic, partition=partition)
-        first: int = (await sent).offset
-        return list(range(first, first + size))
+    def append(self, topic: str, partition: int, records: Sequence[tuple[bytes, bytes]], settled: Settled) -> None:
+        """Sends (key, value) records as one group, as `Appends.append` does: for many, at a fraction of the cost."""
+        if self._appends is None:
+            raise RuntimeError("the producer is not started")
+        self._appends.append(topic, partition, records, settled)
 
     async def ping(self) -> None:
         """Returns once a broker has answered. Raises KafkaError when none does."""

@@ -19,14 +19,13 @@ from web.events import Events
 from web.forward import Forwarder
 from web.health import HealthReport, Livez, Readyz
 from web.items import InternalStats, SimilarItems, Stats
-from web.limits import Limits
 from web.metrics import Metrics
 from web.middlewares import errors_in_our_form, measured
 from web.models import RankingModels
 from web.openapi import document
 from web.popular import PopularItems
 from web.recommendations import Recommend, RecommendationsForSession, RecommendationsForUser
-from web.server import AnswerNow, Runner
+from web.server import AnswerNow, Runner, TakeNow
 from web.services import Services
 from web.user_attributes import UserAttributesView
 from web.users import Recent
@@ -67,7 +66,7 @@ def application_options(services: Services) -> dict[str, Any]:
     Bodies above 1 MiB get 413, unless the settings allow a single event to be larger than that.
     """
     limit = max(MAX_BODY_BYTES, services.settings.event_max_bytes)
-    return {"middlewares": [measured, errors_in_our_form, Limits().middleware()], "client_max_size": limit}
+    return {"middlewares": [measured, errors_in_our_form, services.limits.middleware()], "client_max_size": limit}
 
 
 def register(app: Any, services: Services) -> None:
@@ -78,6 +77,7 @@ def register(app: Any, services: Services) -> None:
     forwarder = Forwarder()
     described = {"document": document(VIEWS)}
     answers: dict[str, AnswerNow] = {}
+    takes: dict[str, TakeNow] = {}
     for view in VIEWS:
         owned = bound(view, services, forwarder)
         if issubclass(view, OpenApi | Docs):
@@ -85,9 +85,11 @@ def register(app: Any, services: Services) -> None:
         made = app.web.add_view(owned)
         if isinstance(made, RecommendationsForUser):
             answers[made.view_path] = made.answer_now
+        elif isinstance(made, Events):
+            takes[made.view_path] = made.take_now
 
     async def close(_: Any) -> None:
         await forwarder.close()
 
     app.web.web_app.on_cleanup.append(close)
-    app.web._runner = Runner(app.web.web_app, answers)
+    app.web._runner = Runner(app.web.web_app, answers, takes)

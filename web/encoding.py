@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -14,6 +16,18 @@ _ENCODER = msgspec.json.Encoder()
 _MAX_MS = 253_402_300_799_999  # the last millisecond of the year 9999, which is where RFC 3339 ends
 
 
+class Answer(NamedTuple):
+    """An answer with JSON in its body, before it becomes one of aiohttp's."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = MappingProxyType({})
+
+    def response(self) -> web.Response:
+        """Returns it as aiohttp wants it."""
+        return web.Response(body=self.body, status=self.status, headers={**_JSON, **self.headers})
+
+
 def encoded(body: msgspec.Struct) -> bytes:
     """Returns `body` as JSON."""
     return _ENCODER.encode(body)
@@ -21,7 +35,7 @@ def encoded(body: msgspec.Struct) -> bytes:
 
 def json_response(body: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Returns an answer with `body` as JSON."""
-    return web.Response(body=encoded(body), status=status, headers={**_JSON, **(headers or {})})
+    return Answer(status, encoded(body), headers or {}).response()
 
 
 @lru_cache(maxsize=256)  # every answer names the stream time of a partition

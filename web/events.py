@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar
 
 from aiohttp import web
 from msgspec import Meta
 
+from reco_stream import metrics
 from reco_stream.events import RawEvent
-from web.encoding import json_response
-from web.errors import RETRY_AFTER_S
-from web.ingest import MAX_EVENTS, Ingest, split
+from web.encoding import Answer, encoded
+from web.errors import RETRY_AFTER_S, ApiError
+from web.ingest import FEW_EVENTS, MAX_EVENTS, Ingest, Texts, split
 from web.schemas import ErrorDetail, EventsAnswer, EventsRefused
 from web.view import JsonView, Operation
 
@@ -37,21 +40,47 @@ class Events(JsonView):
         self._ingest = Ingest(self.services)
 
     async def post(self, request: web.Request) -> web.Response:
-        answer = await self._ingest.submit(split(await request.read()))
-        return response_of(answer)
+        return answer_of(await self._ingest.submit(self._split(await request.read()))).response()
+
+    def take_now(self, body: bytes, reply: Callable[[Answer], None]) -> bool:
+        """Does what `post` does with a few events, without waiting; everything refused is left to `post`."""
+        started = time.perf_counter()
+        limits = self.services.limits
+
+        def answered(events: EventsAnswer) -> None:
+            limits.leave()
+            answer = answer_of(events)
+            metrics.http_answered("POST", self.view_path, answer.status, time.perf_counter() - started)
+            reply(answer)
+
+        if limits.is_full:
+            return False
+        try:
+            events = self._split(body)
+            self._ingest.check_room(len(events))
+        except ApiError:
+            return False
+        if len(events) > FEW_EVENTS:
+            return False
+        limits.enter()
+        self._ingest.submit_now(events, answered)
+        return True
+
+    def _split(self, body: bytes) -> Texts:
+        return split(body, self.services.event_rules.max_bytes)
 
 
-def response_of(answer: EventsAnswer) -> web.Response:
+def answer_of(answer: EventsAnswer) -> Answer:
     """Returns 202 when anything was accepted, else 503 when Kafka is to blame, else 422."""
     if answer.accepted:
-        return json_response(answer, 202)
+        return Answer(202, encoded(answer))
     if answer.unknown:
         error = ErrorDetail("kafka_unavailable", "Kafka took none of the events; send them again with their event_ids")
-        return json_response(_refused(answer, error), 503, {"Retry-After": str(RETRY_AFTER_S)})
+        return Answer(503, encoded(_refused(answer, error)), {"Retry-After": str(RETRY_AFTER_S)})
     first: Any = answer.results[0].error
     many = f"all {answer.rejected} events are bad, the first: " if answer.rejected > 1 else ""
     error = ErrorDetail("bad_events", f"{many}{first.message}", first.field)
-    return json_response(_refused(answer, error), 422)
+    return Answer(422, encoded(_refused(answer, error)))
 
 
 def _refused(answer: EventsAnswer, error: ErrorDetail) -> EventsRefused:

@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
 from aiokafka.errors import MessageSizeTooLargeError
 
 from reco_stream import metrics
-from reco_stream.events import BadEvent, EventRules, decode_raw, encode_event, parse_event
+from reco_stream.engine.turns import take_turn
+from reco_stream.events import BadEvent, EventRules, RawEvent, decode_array, decode_raw, encode_value, parse_event
 from web.after import Token, make_token
 from web.errors import ApiError, unavailable
 from web.schemas import ErrorDetail, EventResult, EventsAnswer
@@ -31,26 +31,20 @@ MAX_EVENTS = 1000
 ACK_TIMEOUT_S = 5.0
 # 20 full requests. Beyond that Kafka is not keeping up, and waiting longer would only make the queue longer.
 MAX_WAITING = 20_000
-SLICE_EVENTS = 200  # 2 ms of checking before others get their turn
+SLICE_EVENTS = 200  # 2 ms of checking
+FEW_EVENTS = 20  # so few need not wait for a turn
+_ID_BYTES = 16
 
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 
-
-@dataclass(slots=True)
-class Prepared:
-    """An event that is good enough to send."""
-
-    index: int
-    event_id: str
-    event_type: str
-    key: bytes
-    value: bytes
-    partition: int
+Texts = Sequence[bytes | RawEvent]
+"""Events of a request: their JSON, or what it says when all of them have the right shape."""
 
 
-def split(body: bytes) -> list[bytes]:
-    """Returns the JSON text of each event of a request: one object, or an array of 1 to 1,000 of them.
+def split(body: bytes, max_bytes: int) -> Texts:
+    """Returns each event of a request: one object, or an array of 1 to 1,000 of them.
 
+    `max_bytes`: the largest event; in a body that is not larger than that, well-formed events are decoded in one go.
     Raises `ApiError`: 400 when the body is not JSON, 422 when an array is empty or too long.
     """
     text = body.lstrip(b" \t\r\n")
@@ -60,10 +54,12 @@ def split(body: bytes) -> list[bytes]:
         except (msgspec.DecodeError, RecursionError) as error:
             raise _not_json(error) from None
         return [text]
-    try:
-        events = [bytes(raw) for raw in _ARRAY.decode(text)]
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise _not_json(error) from None
+    events: Texts | None = decode_array(text, max_bytes)
+    if events is None:
+        try:
+            events = [bytes(raw) for raw in _ARRAY.decode(text)]
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise _not_json(error) from None
     if not 1 <= len(events) <= MAX_EVENTS:
         raise ApiError(422, "bad_body", f"the array has {len(events)} events, wanted: 1 to {MAX_EVENTS}")
     return events
@@ -71,6 +67,30 @@ def split(body: bytes) -> list[bytes]:
 
 def _not_json(error: Exception) -> ApiError:
     return ApiError(400, "not_json", f"the body is not JSON: {error}; wanted: one event, or an array of events")
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """The events of one request that go to one partition."""
+
+    partition: int
+    results: list[EventResult] = field(default_factory=list)
+    records: list[tuple[bytes, bytes]] = field(default_factory=list)
+    types: list[str] = field(default_factory=list)
+
+    def failed(self, detail: ErrorDetail) -> None:
+        for result in self.results:
+            result.error = detail
+
+
+@dataclass(slots=True, eq=False)
+class Submission:
+    """The events of one request; `answered` is called once, when Kafka has said of all what became of them."""
+
+    answered: Callable[[EventsAnswer], None]
+    results: list[EventResult] = field(default_factory=list)
+    groups: dict[int, _Group] = field(default_factory=dict)
+    timer: asyncio.TimerHandle | None = None
 
 
 class Ingest:
@@ -84,96 +104,128 @@ class Ingest:
         self._ack_timeout_s = ack_timeout_s
         self._max_waiting = max_waiting
         self._waiting = 0
+        self._ids = _event_ids()
 
-    async def submit(self, events: Sequence[bytes]) -> EventsAnswer:
+    async def submit(self, events: Texts) -> EventsAnswer:
         """Returns one result an event, in order, once Kafka acknowledged all of them or the time was up.
 
         Raises `ApiError` 503 when too many events are waiting for Kafka already.
         """
-        if self._waiting + len(events) > self._max_waiting:
+        self.check_room(len(events))
+        answered = asyncio.get_running_loop().create_future()
+        submission = Submission(partial(_set, answered))
+        for first in range(0, len(events), SLICE_EVENTS):
+            await take_turn()  # 1,000 events take 7 ms, and others share this loop
+            self._take(submission, events[first : first + SLICE_EVENTS])
+        self._send(submission)
+        answer: EventsAnswer = await answered
+        return answer
+
+    def submit_now(self, events: Texts, answered: Callable[[EventsAnswer], None]) -> None:
+        """Does what `submit` does, and calls `answered`: at once when no event is good. For few events, with room."""
+        submission = Submission(answered)
+        self._take(submission, events)
+        self._send(submission)
+
+    def check_room(self, count: int) -> None:
+        """Raises `ApiError` 503 when so many more events are too many to wait for Kafka."""
+        if self._waiting + count > self._max_waiting:
             raise unavailable("overloaded", f"{self._waiting} events wait for Kafka already; send these again later")
-        results: list[EventResult] = []
-        good: list[Prepared] = []
-        for index, text in enumerate(events):
-            prepared = self._prepare(index, text)
-            if isinstance(prepared, EventResult):
-                results.append(prepared)
-                continue
-            results.append(EventResult(index, prepared.event_id, "unknown"))
-            good.append(prepared)
-            if index % SLICE_EVENTS == SLICE_EVENTS - 1:
-                await asyncio.sleep(0)  # 1,000 events take 10 ms, and others share this loop
-        sent = self._send(good)
-        if sent:
-            # Not cancelled when the time is up: a record that Kafka has may not be taken back, only not waited for.
-            await asyncio.wait([task for _, task in sent], timeout=self._ack_timeout_s)
-        for places, task in sent:
-            _settle([results[good[place].index] for place in places], [good[place] for place in places], task)
-        _count(results, good)
-        return _answer(results)
 
-    def _prepare(self, index: int, text: bytes) -> Prepared | EventResult:
+    def _take(self, submission: Submission, events: Texts) -> None:
+        """Checks events; what is good goes to the group of its partition."""
         rules: EventRules = self._services.event_rules
-        event_id = None
-        try:
-            raw = decode_raw(text, rules.max_bytes)
-            if raw.event_id is None:
-                raw = msgspec.structs.replace(raw, event_id=os.urandom(16).hex())
-            event_id = str(raw.event_id)
-            event = parse_event(raw, self._services.clock(), rules)
-            key, value = encode_event(raw)
-        except BadEvent as error:
-            detail = ErrorDetail(error.reason, error.detail, error.field)
-            return EventResult(index, event_id, "rejected", error=detail)
-        return Prepared(index, event_id, event.type, key, value, self._services.state.partition_of(event.user))
+        partition_of, now_ms = self._services.state.partition_of, self._services.clock()
+        results, groups = submission.results, submission.groups
+        for found in events:
+            event_id = None
+            try:
+                raw = decode_raw(found, rules.max_bytes) if isinstance(found, bytes) else found
+                given = raw.event_id
+                event_id = next(self._ids) if given is None else str(given)
+                event = parse_event(raw, now_ms, rules)
+            except BadEvent as error:
+                detail = ErrorDetail(error.reason, error.detail, error.field)
+                results.append(EventResult(len(results), event_id, "rejected", error=detail))
+                continue
+            partition = partition_of(event.user)
+            group = groups.get(partition)
+            if group is None:
+                group = groups[partition] = _Group(partition)
+            result = EventResult(len(results), event_id, "unknown")
+            results.append(result)
+            group.results.append(result)
+            group.records.append((event.user.encode(), encode_value(raw, event_id if given is None else None)))
+            group.types.append(event.type)
 
-    def _send(self, events: Sequence[Prepared]) -> list[tuple[Sequence[int], asyncio.Future[list[int]]]]:
-        if not events:
-            return []
-        records = [(event.key, event.value, event.partition) for event in events]
-        sent = self._services.producer.send_many(self._topic, records)
-        for places, task in sent:
-            self._waiting += len(places)
-            task.add_done_callback(partial(self._done, len(places)))
-        return sent
+    def _send(self, submission: Submission) -> None:
+        if not submission.groups:
+            submission.answered(_answer(submission.results))
+            return
+        # Not cancelled when the time is up: a record that Kafka has may not be taken back, only not waited for.
+        submission.timer = asyncio.get_running_loop().call_later(self._ack_timeout_s, self._late, submission)
+        append = self._services.producer.append
+        for group in list(submission.groups.values()):
+            self._waiting += len(group.records)
+            append(self._topic, group.partition, group.records, partial(self._settled, submission, group))
 
-    def _done(self, count: int, task: asyncio.Future[list[int]]) -> None:
-        self._waiting -= count
-        if not task.cancelled():
-            task.exception()  # retrieved: a late failure was told as `unknown` already
+    def _settled(self, submission: Submission, group: _Group, outcome: int | Exception) -> None:
+        self._waiting -= len(group.records)
+        if submission.timer is None:
+            return  # the time is up, and it was told as `unknown`
+        _settle(group, outcome)
+        del submission.groups[group.partition]
+        if not submission.groups:
+            self._finish(submission)
 
-
-def _settle(results: Sequence[EventResult], events: Sequence[Prepared], task: asyncio.Future[list[int]]) -> None:
-    """Puts into the results what became of the events that one task sent."""
-    detail: ErrorDetail
-    if not task.done() or task.cancelled():
+    def _late(self, submission: Submission) -> None:
         detail = ErrorDetail("kafka_timeout", "Kafka did not answer in time; send it again with this event_id")
-    elif (error := task.exception()) is None:
-        for result, event, offset in zip(results, events, task.result(), strict=True):
-            result.status, result.partition, result.offset = "accepted", event.partition, offset
-        return
-    elif isinstance(error, MessageSizeTooLargeError):
-        for result in results:
+        for group in submission.groups.values():
+            group.failed(detail)
+        self._finish(submission)
+
+    def _finish(self, submission: Submission) -> None:
+        if submission.timer is not None:
+            submission.timer.cancel()
+            submission.timer = None
+        submission.answered(_answer(submission.results))
+
+
+def _event_ids() -> Iterator[str]:
+    """Yields random ids; asking the system for each costs four times as much."""
+    while True:
+        drawn = os.urandom(256 * _ID_BYTES).hex()
+        for at in range(0, len(drawn), 2 * _ID_BYTES):
+            yield drawn[at : at + 2 * _ID_BYTES]
+
+
+def _set(answered: asyncio.Future[EventsAnswer], answer: EventsAnswer) -> None:
+    if not answered.done():
+        answered.set_result(answer)
+
+
+def _settle(group: _Group, outcome: int | Exception) -> None:
+    """Puts into the results what became of the events of one group."""
+    if isinstance(outcome, int):
+        partition = group.partition
+        for offset, result in enumerate(group.results, outcome):
+            result.status, result.partition, result.offset = "accepted", partition, offset
+        for event_type in set(group.types):
+            metrics.event_ingested(event_type, group.types.count(event_type))
+    elif isinstance(outcome, MessageSizeTooLargeError):
+        for result in group.results:
             result.status = "rejected"
-        detail = ErrorDetail("too_large", f"Kafka takes no record of this size: {error}")
+        group.failed(ErrorDetail("too_large", f"Kafka takes no record of this size: {outcome}"))
     else:
-        log.warning("Kafka did not take %d events: %r", len(results), error)
-        detail = ErrorDetail("kafka_failed", f"{type(error).__name__}; send it again with this event_id")
-    for result in results:
-        result.error = detail
-
-
-def _count(results: Sequence[EventResult], events: Sequence[Prepared]) -> None:
-    for event_type, count in Counter(e.event_type for e in events if results[e.index].status == "accepted").items():
-        metrics.events_ingested.labels(event_type).inc(count)
+        log.warning("Kafka did not take %d events: %r", len(group.results), outcome)
+        group.failed(ErrorDetail("kafka_failed", f"{type(outcome).__name__}; send it again with this event_id"))
 
 
 def _answer(results: list[EventResult]) -> EventsAnswer:
     counts = {"accepted": 0, "rejected": 0, "unknown": 0}
-    for result in results:
-        counts[result.status] += 1
     newest: Token = {}
     for result in results:
+        counts[result.status] += 1
         if result.partition is not None and result.offset is not None:
             newest[result.partition] = max(result.offset, newest.get(result.partition, -1))
     return EventsAnswer(**counts, results=results, token=make_token(newest))

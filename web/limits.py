@@ -29,7 +29,7 @@ ALWAYS_ANSWERED: Final = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 
 
 class Limits:
-    """The limits of one web server; `middleware` enforces them."""
+    """The limits of one web server; `middleware` enforces them for what goes through a view."""
 
     def __init__(
         self,
@@ -48,18 +48,31 @@ class Limits:
         @web.middleware
         async def bounded(request: web.Request, handler: Handler) -> web.StreamResponse:
             self._check_queue(request)
-            self._in_flight += 1
+            self.enter()
             timer = self._limit_body(request) if request.can_read_body else None
             try:
                 return await handler(request)
             except web.RequestPayloadError as error:
                 raise ApiError(400, "bad_request", f"the body cannot be read: {error}") from None
             finally:
-                self._in_flight -= 1
+                self.leave()
                 if timer is not None:
                     timer.cancel()
 
         return bounded
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no place for one more request in flight."""
+        return self._in_flight >= self.max_in_flight
+
+    def enter(self) -> None:
+        """Counts a request in; `leave` counts it out."""
+        self._in_flight += 1
+
+    def leave(self) -> None:
+        """Counts a request out."""
+        self._in_flight -= 1
 
     def _check_queue(self, request: web.Request) -> None:
         """Raises `ApiError` 503 for a request that waited too long, or when too many are waiting for others."""
@@ -67,7 +80,7 @@ class Limits:
             return
         arrived_at = getattr(request.protocol, "arrived_at", None)
         waited_s = time.perf_counter() - arrived_at if arrived_at is not None else 0.0
-        if waited_s > self.max_wait_s or self._in_flight >= self.max_in_flight:
+        if waited_s > self.max_wait_s or self.is_full:
             metrics.http_shed.inc()
             raise unavailable("overloaded", "this worker has more requests than it can answer in time; try again later")
 

@@ -1,7 +1,7 @@
 """The HTTP server under the views: aiohttp's, with time limits for slow clients and our form for what is no HTTP.
 
-A question that needs nobody else is answered as soon as its bytes are there (`AnswerNow`): a task, a request, a route,
-middlewares and a response object for each cost more than the recommending.
+A question that needs nobody else is answered as soon as its bytes are there (`AnswerNow`), and a few events go to Kafka
+as soon (`TakeNow`): a task, a request, a route, middlewares and a response object for each cost more than the rest.
 
 Limits: 8,190 bytes for the request line (the URL in it) and for each header, 128 headers, 1 MiB of body; 10 s for the
 head of a request and 10 s for its body, 75 s for a connection without a request.
@@ -13,6 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import hdrs, web
@@ -21,6 +22,7 @@ from aiohttp.http import SERVER_SOFTWARE, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
+from web.encoding import Answer
 from web.errors import ApiError
 from web.limits import MAX_WAIT_S
 
@@ -37,6 +39,9 @@ _SHOWN: Final = 200
 
 AnswerNow = Callable[[Mapping[str, str]], bytes | None]
 """From the query of a GET to the JSON of its 200; None leaves the request to its view, as does everything refused."""
+
+TakeNow = Callable[[bytes, Callable[[Answer], None]], bool]
+"""Takes the body of a POST and gives the answer later; False leaves the request to its view."""
 
 
 class Round:
@@ -59,20 +64,21 @@ class Round:
 class Connection(RequestHandler):
     """One client's connection. `arrived_at` is when its newest bytes came, on the clock of `time.perf_counter`."""
 
-    __slots__ = ("_answers", "_head_timeout_s", "_head_timer", "_round", "arrived_at")
+    __slots__ = ("_answers", "_head_timeout_s", "_head_timer", "_round", "_takes", "arrived_at")
 
     def __init__(
         self,
         *args: Any,
         head_timeout_s: float = HEAD_TIMEOUT_S,
         answers: Mapping[str, AnswerNow],
+        takes: Mapping[str, TakeNow],
         socket_round: Round,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._head_timeout_s = head_timeout_s
         self._head_timer: asyncio.TimerHandle | None = None
-        self._answers = answers
+        self._answers, self._takes = answers, takes
         self._round = socket_round
         self.arrived_at = 0.0
 
@@ -80,7 +86,7 @@ class Connection(RequestHandler):
         """Extends aiohttp/web_protocol.py:438 `RequestHandler.data_received`: a head must be whole in time.
 
         `_waiter` is what aiohttp/web_protocol.py:610 `RequestHandler.start` waits for when the connection is idle. It
-        is woken only for requests that were not answered at once.
+        is woken only for requests that are not dealt with at once.
         """
         self.arrived_at = self._round.began_at()
         idle, self._waiter = self._waiter, None
@@ -88,34 +94,81 @@ class Connection(RequestHandler):
             super().data_received(data)
         finally:
             self._waiter = idle
-        if idle is not None and self._messages and not idle.done() and not self._answered():
-            idle.set_result(None)
+        self._go_on()
         if self._messages or self._request_in_progress:
             self._stop_timer()
         elif self._head_timer is None and not self._force_close:
             self._head_timer = self._loop.call_later(self._head_timeout_s, self._cut_off)
 
-    def _answered(self) -> bool:
-        """Answers the one request that is there, if it can be answered now."""
+    def _go_on(self) -> None:
+        """Deals with the request that is there, or wakes whoever does, unless one is under way."""
+        idle = self._waiter
+        if idle is None or idle.done() or not self._messages or self._request_in_progress:
+            return
         message, payload = self._messages[0]
-        if len(self._messages) > 1 or self._paused or not isinstance(message, RawRequestMessage):
+        if isinstance(message, RawRequestMessage) and self._is_plain(message):
+            path = message.path.partition("?")[0]
+            if message.method == hdrs.METH_GET and path in self._answers:
+                if payload is EMPTY_PAYLOAD and self._answered(self._answers[path], message):
+                    return
+            elif message.method == hdrs.METH_POST and path in self._takes and self._taken(self._takes[path], payload):
+                return
+        idle.set_result(None)
+
+    def _is_plain(self, message: RawRequestMessage) -> bool:
+        """Says whether this is the only request that is there, and its answer needs nothing but a body."""
+        if len(self._messages) > 1 or self._paused or self.transport is None or self._parser is None:
             return False
-        answer = self._answers.get(message.path.partition("?")[0])
-        if answer is None or message.method != hdrs.METH_GET or payload is not EMPTY_PAYLOAD:
+        if message.should_close or message.upgrade or message.compression or hdrs.EXPECT in message.headers:
             return False
-        if message.should_close or message.upgrade or hdrs.EXPECT in message.headers:
-            return False
-        if time.perf_counter() - self.arrived_at > MAX_WAIT_S:
-            return False
+        return time.perf_counter() - self.arrived_at <= MAX_WAIT_S
+
+    def _answered(self, answer: AnswerNow, message: RawRequestMessage) -> bool:
+        """Answers a question, if that can be done now."""
         body = answer(message.url.query)
-        if body is None or self.transport is None or self._manager is None or self._parser is None:
+        if body is None:
             return False
         self._messages.popleft()
-        self._parser.message_consumed()
-        self._manager.requests_count += 1
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        self.transport.write(_head(len(body)) + body)
+        self._consumed()
+        self._write(Answer(200, body))
         return True
+
+    def _taken(self, take: TakeNow, payload: Any) -> bool:
+        """Gives away a body that is there as a whole; the connection is busy until `_reply` is called.
+
+        `_request_in_progress` keeps aiohttp/web_protocol.py:307 `RequestHandler.shutdown` waiting for the answer.
+        """
+        if payload is EMPTY_PAYLOAD or not payload.is_eof() or payload.exception() is not None or self._reading_paused:
+            return False
+        request = self._messages.popleft()
+        self._request_in_progress = True
+        # aiohttp/streams.py:284 `StreamReader.feed_data`, read without taking it out: the view needs what is not taken.
+        if not take(b"".join(payload._buffer), self._reply):
+            self._messages.appendleft(request)
+            self._request_in_progress = False
+            return False
+        self._consumed()
+        return True
+
+    def _consumed(self) -> None:
+        if self._parser is not None and self._manager is not None:
+            self._parser.message_consumed()
+            self._manager.requests_count += 1
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+
+    def _reply(self, answer: Answer) -> None:
+        self._request_in_progress = False
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        self._write(answer)
+        if self._handler_waiter is not None:
+            if not self._handler_waiter.done():
+                self._handler_waiter.set_result(None)
+        else:
+            self._go_on()
+
+    def _write(self, answer: Answer) -> None:
+        if self.transport is not None:
+            self.transport.write(_head(answer) + answer.body)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_timer()
@@ -148,11 +201,12 @@ class Connection(RequestHandler):
         return response
 
 
-def _head(length: int) -> bytes:
-    """The head of a 200 as aiohttp writes it."""
+def _head(answer: Answer) -> bytes:
+    """The head of an answer as aiohttp writes it."""
+    more = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
     return (
-        f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n"
-        f"Date: {rfc822_formatted_time()}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
+        f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}\r\nContent-Type: application/json\r\n{more}"
+        f"Content-Length: {len(answer.body)}\r\nDate: {rfc822_formatted_time()}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
     ).encode()
 
 
@@ -166,14 +220,21 @@ class _Server(web.Server):
 class Runner(web.AppRunner):
     """Serves an application with these limits; `limits` go to each `Connection`.
 
-    `answers`: what may be answered at once, by path.
+    `answers` and `takes`: what may be answered at once, or taken at once, by path.
     """
 
-    def __init__(self, app: web.Application, answers: Mapping[str, AnswerNow] | None = None, **limits: Any) -> None:
-        self.answers = answers or {}
+    def __init__(
+        self,
+        app: web.Application,
+        answers: Mapping[str, AnswerNow] | None = None,
+        takes: Mapping[str, TakeNow] | None = None,
+        **limits: Any,
+    ) -> None:
+        self.answers, self.takes = answers or {}, takes or {}
         super().__init__(
             app,
             answers=self.answers,
+            takes=self.takes,
             socket_round=Round(),
             access_log=None,
             keepalive_timeout=KEEPALIVE_S,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import Future
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -16,6 +15,7 @@ from reco_stream.domain.recommender import Recommender
 from reco_stream.engine.table import Table
 from reco_stream.events import EventRules
 from reco_stream.settings import Settings
+from web.limits import Limits
 
 R = TypeVar("R")
 Probe = Callable[[], Awaitable[Any]]
@@ -128,13 +128,17 @@ class AttributesLike(Protocol):
 class EventProducer(Protocol):
     """A producer with acks=all (`reco_stream.producer`).
 
-    `send_many` takes (key, value, partition) records and gives tasks, each with the places in the list that it is
-    about: it returns their offsets when Kafka has acknowledged them, and raises when it has not.
+    `append` sends (key, value) records of one partition, and calls `settled` once, later: with the offset of the first
+    when Kafka has acknowledged all of them, else with the error.
     """
 
-    def send_many(
-        self, topic: str, records: Sequence[tuple[bytes, bytes, int]]
-    ) -> list[tuple[Sequence[int], Future[list[int]]]]: ...
+    def append(
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[tuple[bytes, bytes]],
+        settled: Callable[[int | Exception], None],
+    ) -> None: ...
 
 
 @dataclass
@@ -163,6 +167,7 @@ class Services:
     scenarios: Scenarios = field(default_factory=lambda: Scenarios(None))
     probes: Mapping[str, Probe] = field(default_factory=dict)
     not_ready: Callable[[], Sequence[str]] | None = None
+    limits: Limits = field(default_factory=Limits)
 
     def now_ms(self) -> int:
         """Returns what queries take for now: the clock, or stream time where the log is an old one (RECO_TIME)."""

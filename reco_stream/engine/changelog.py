@@ -184,7 +184,7 @@ class BrokerLink:
             try:
                 return await attempt()
             except kafka_errors.KafkaError as error:
-                if not _worth_retrying(error):
+                if not worth_retrying(error):
                     raise
                 if time.monotonic() > deadline:
                     raise ChangelogUnavailable(
@@ -204,7 +204,8 @@ class BrokerLink:
         await asyncio.sleep(_RETRY_PAUSE_S)
 
 
-def _worth_retrying(error: kafka_errors.KafkaError) -> bool:
+def worth_retrying(error: kafka_errors.KafkaError) -> bool:
+    """Says whether the same request may succeed a little later."""
     # Names what aiokafka does not mark: a coordinator still loading, and a broker that we cannot reach at all.
     return bool(error.retriable) or isinstance(
         error,

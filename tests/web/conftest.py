@@ -25,7 +25,7 @@ from reco_stream.engine.table import Table
 from reco_stream.settings import Settings
 from tables.popularity import POPULARITY, PopularityRow
 from tables.recent import RECENT, RecentRow, Seen
-from web.server import AnswerNow, Runner
+from web.server import AnswerNow, Runner, TakeNow
 from web.services import Services
 
 NOW_MS = 1_700_000_000_000
@@ -152,15 +152,29 @@ class FakeProducer:
 
     sent: list[tuple[str, bytes, bytes, int]] = field(default_factory=list)
     answer: Callable[[bytes], Awaitable[None]] | None = None
+    _sending: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def send(self, topic: str, key: bytes, value: bytes | None, partition: int) -> FakePosition:
         (offset,) = await self._send(topic, key, value, partition)
         return FakePosition(partition, offset)
 
-    def send_many(
-        self, topic: str, records: Sequence[tuple[bytes, bytes, int]]
-    ) -> list[tuple[Sequence[int], asyncio.Future[list[int]]]]:
-        return [([place], asyncio.ensure_future(self._send(topic, *record))) for place, record in enumerate(records)]
+    def append(
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[tuple[bytes, bytes]],
+        settled: Callable[[int | Exception], None],
+    ) -> None:
+        async def send() -> None:
+            try:
+                offsets = [(await self._send(topic, key, value, partition))[0] for key, value in records]
+            except Exception as error:
+                settled(error)
+            else:
+                settled(offsets[0])
+
+        self._sending.add(task := asyncio.ensure_future(send()))
+        task.add_done_callback(self._sending.discard)
 
     async def _send(self, topic: str, key: bytes, value: bytes | None, partition: int) -> list[int]:
         if self.answer is not None:
@@ -174,12 +188,17 @@ class Server(TestServer):
 
     limits: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, app: Application, answers: Mapping[str, AnswerNow] | None = None) -> None:
+    def __init__(
+        self,
+        app: Application,
+        answers: Mapping[str, AnswerNow] | None = None,
+        takes: Mapping[str, TakeNow] | None = None,
+    ) -> None:
         super().__init__(app)
-        self.answers = answers
+        self.answers, self.takes = answers, takes
 
     async def _make_runner(self, **_: Any) -> Runner:
-        return Runner(self.app, self.answers, **self.limits)
+        return Runner(self.app, self.answers, self.takes, **self.limits)
 
 
 class FakeContent:
@@ -248,7 +267,7 @@ async def start() -> AsyncIterator[Start]:
         services, state, items, producer, content = fake_services(**settings)
         configure(services)
         app = _faust_app(services)
-        server = Server(app.web.web_app, app.web._runner.answers)
+        server = Server(app.web.web_app, app.web._runner.answers, app.web._runner.takes)
         client = TestClient(server)
         await client.start_server()
         clients.append(client)

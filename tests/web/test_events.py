@@ -145,7 +145,7 @@ async def test_when_kafka_takes_some_the_others_are_unknown(worker: Worker) -> N
             raise NotLeaderForPartitionError
 
     worker.producer.answer = refuse_some
-    status, body = await post(worker, [EVENT, {**EVENT, "item_id": "i2"}])
+    status, body = await post(worker, [EVENT, {**EVENT, "user_id": "u2", "item_id": "i2"}])
     assert status == 202
     assert [result["status"] for result in body["results"]] == ["accepted", "unknown"]
     assert body["results"][1]["error"]["code"] == "kafka_failed"

@@ -10,10 +10,11 @@ from aiohttp.test_utils import TestClient
 
 from reco_stream.processes import allow_open_files
 from tests.web.conftest import Server
+from web.encoding import Answer
 from web.server import Round, Runner
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 HELLO = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -196,6 +197,150 @@ async def test_requests_that_come_together_are_answered_in_their_order(answering
         writer.write(HELLO)
         assert (await reader.readuntil(b"now")).startswith(b"HTTP/1.1 200 OK")
     writer.close()
+
+
+class Taking:
+    """Takes bodies, and answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[bytes, Callable[[Answer], None]]] = []
+        self.takes = True
+
+    def __call__(self, body: bytes, reply: Callable[[Answer], None]) -> bool:
+        if self.takes:
+            self.taken.append((body, reply))
+        return self.takes
+
+    async def wait(self, count: int) -> None:
+        while len(self.taken) < count:
+            await asyncio.sleep(0)
+
+
+async def read_body(request: web.Request) -> web.Response:
+    return web.Response(body=b"view:" + await request.read() + b";")
+
+
+def post(body: bytes, more: bytes = b"") -> bytes:
+    return b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%b\r\n%b" % (len(body), more, body)
+
+
+@pytest.fixture
+async def taking() -> AsyncIterator[tuple[Taking, Runner, asyncio.StreamReader, asyncio.StreamWriter]]:
+    """What takes, and a connection whose server's end is idle."""
+    takes, app = Taking(), web.Application()
+    app.router.add_route("*", "/", read_body)
+    runner = Runner(app, takes={"/": takes})
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    reader, writer = await asyncio.open_connection(*runner.addresses[0][:2])
+    writer.write(HELLO)
+    await reader.readuntil(b"view:;")
+    yield takes, runner, reader, writer
+    writer.close()
+    await runner.cleanup()
+
+
+Connected = tuple[Taking, Runner, asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def test_a_body_that_is_taken_is_answered_later_and_the_connection_goes_on(taking: Connected) -> None:
+    takes, _, reader, writer = taking
+    for count, body in enumerate((b"a", b"b" * 60_000), 1):
+        writer.write(post(body))
+        await takes.wait(count)
+        assert takes.taken[-1][0] == body
+        await asyncio.sleep(0.01)
+        takes.taken[-1][1](Answer(503, b"later", {"Retry-After": "1"}))
+        head, _, _ = (await reader.readuntil(b"later")).decode().partition("\r\n\r\n")
+        lines = head.split("\r\n")
+        assert lines[:4] == [
+            "HTTP/1.1 503 Service Unavailable",
+            "Content-Type: application/json",
+            "Retry-After: 1",
+            "Content-Length: 5",
+        ]
+        assert [line.split(":")[0] for line in lines[4:]] == ["Date", "Server"]
+
+
+async def test_what_comes_before_the_answer_is_answered_after_it(taking: Connected) -> None:
+    takes, _, reader, writer = taking
+    writer.write(post(b"a"))
+    await takes.wait(1)
+    for body in (b"b", b"c"):
+        writer.write(post(body))
+        await asyncio.sleep(0.01)
+    takes.taken[0][1](Answer(202, b"taken;"))
+    found = b""
+    while found.count(b";") < 3:
+        found += await reader.read(65536)
+    assert [part.split(b"\r\n\r\n")[1] for part in found.split(b"HTTP/1.1 ")[1:]] == [b"taken;", b"view:b;", b"view:c;"]
+    writer.write(post(b"d"))
+    await takes.wait(2)
+    writer.write(post(b"e"))
+    await asyncio.sleep(0.01)
+    takes.taken[1][1](Answer(202, b"taken;"))
+    await takes.wait(3)  # alone, it need not go through the view either
+    takes.taken[2][1](Answer(202, b"more;"))
+    await reader.readuntil(b"more;")
+
+
+async def test_what_is_not_taken_goes_through_the_view_with_its_body(taking: Connected) -> None:
+    takes, _, reader, writer = taking
+    takes.takes = False
+    for body in (b"a", b"b" * 1000):
+        writer.write(post(body))
+        await reader.readuntil(b"view:" + body + b";")
+
+
+@pytest.mark.parametrize(
+    ("sent", "body"),
+    [
+        (post(b"a", b"Connection: close\r\n"), b"view:a;"),
+        (post(b"a", b"Expect: 100-continue\r\n"), b"view:a;"),
+        (post(b"a").replace(b"HTTP/1.1", b"HTTP/1.0"), b"view:a;"),
+        (post(b""), b"view:;"),
+        (post(b"a").replace(b"POST", b"PUT"), b"view:a;"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n", b""),
+    ],
+)
+async def test_only_whole_and_plain_bodies_are_taken(taking: Connected, sent: bytes, body: bytes) -> None:
+    takes, _, reader, writer = taking
+    writer.write(sent)
+    await asyncio.sleep(0.01)
+    writer.write(b"" if body else b"0\r\n\r\n")
+    await reader.readuntil(body or b"view:a;")
+    assert takes.taken == []
+
+
+async def test_a_body_in_two_parts_goes_through_the_view(taking: Connected) -> None:
+    takes, _, reader, writer = taking
+    whole = post(b"ab")
+    writer.write(whole[:-1])
+    await asyncio.sleep(0.01)
+    writer.write(whole[-1:])
+    await reader.readuntil(b"view:ab;")
+    assert takes.taken == []
+
+
+async def test_what_was_taken_is_answered_when_the_server_stops(taking: Connected) -> None:
+    takes, runner, reader, writer = taking
+    writer.write(post(b"a"))
+    await takes.wait(1)
+    stopped = asyncio.create_task(runner.cleanup())
+    await asyncio.sleep(0.05)
+    assert not stopped.done()
+    takes.taken[0][1](Answer(202, b"taken;"))
+    assert (await reader.read()).endswith(b"taken;")
+    await stopped
+
+
+async def test_a_client_that_is_gone_does_not_disturb_the_answer(taking: Connected) -> None:
+    takes, _, _, writer = taking
+    writer.write(post(b"a"))
+    await takes.wait(1)
+    writer.close()
+    await asyncio.sleep(0.05)
+    takes.taken[0][1](Answer(202, b"taken;"))
 
 
 async def test_a_request_that_waited_too_long_is_left_to_the_limits(
