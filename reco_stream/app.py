@@ -12,7 +12,7 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 import faust
 import uvloop
@@ -85,20 +85,20 @@ class RecoApp(faust.App):  # type: ignore[misc]
     share_learned: Callable[[], Awaitable[None]]
     leaves = False
     canary: Callable[[], Coroutine[None, None, None]] | None = None
-    _background: list[asyncio.Task[None]]
+    _background: Sequence[asyncio.Task[None]] = ()  # for a stop that comes before the start is over
 
     async def on_start(self) -> None:
         await self.kafka.start()
         await self.engine.start()
         await self.catalogue_parts.start()
-        self._background = [
-            asyncio.create_task(self.engine.guarded(self.reader.run(), "read models")),
-            asyncio.create_task(self.engine.guarded(self._measure_lag(), "lag")),
-            asyncio.create_task(self.engine.guarded(self.watch.run(), "watch of Kafka")),
-            asyncio.create_task(self.engine.guarded(self.share_learned(), "learning")),
+        work = [
+            self.engine.guarded(self.reader.run(), "read models"),
+            self.engine.guarded(self._measure_lag(), "lag"),
+            self.engine.guarded(self.watch.run(), "watch of Kafka"),
+            self.engine.guarded(self.share_learned(), "learning"),
+            *([self.canary()] if self.canary is not None else []),
         ]
-        if self.canary is not None:
-            self._background.append(asyncio.create_task(self.canary()))
+        self._background = [asyncio.create_task(part) for part in work]
         await super().on_start()
 
     async def on_stop(self) -> None:

@@ -123,7 +123,11 @@ class _Resender:
         self._producer = AIOKafkaProducer(
             **client_kwargs(self._settings), enable_idempotence=True, max_request_size=_FETCH_BYTES
         )
-        await self._producer.start()
+        try:
+            await self._producer.start()
+        except BaseException:
+            await self._producer.stop()
+            raise
         return self
 
     async def __aexit__(self, *_error: object) -> None:

@@ -71,8 +71,8 @@ async def remove_member(settings: Settings, name: str) -> bool:
     Raises KafkaError when Kafka refuses or does not answer.
     """
     client = AIOKafkaClient(**client_kwargs(settings))
-    await client.bootstrap()
     try:
+        await client.bootstrap()
         node = await client.coordinator_lookup(CoordinationType.GROUP, settings.state_name)
         answer = await client.send(node, _LeaveRequest(settings.state_name, name))
     finally:

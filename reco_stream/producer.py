@@ -22,7 +22,8 @@ class Producer:
         self._appends: Appends | None = None
 
     async def start(self) -> None:
-        producer = AIOKafkaProducer(
+        # Kept at once: whoever is stopped while it starts closes what has been opened by then.
+        producer = self._producer = AIOKafkaProducer(
             **self._client,
             acks="all",
             enable_idempotence=True,
@@ -31,11 +32,12 @@ class Producer:
             max_request_size=10 * _MIB,
         )
         await producer.start()
-        self._producer, self._appends = producer, Appends(producer.client)
+        self._appends = Appends(producer.client)
 
     async def stop(self) -> None:
-        if self._producer is not None and self._appends is not None:
+        if self._appends is not None:
             await self._appends.stop()
+        if self._producer is not None:
             await self._producer.stop()
 
     def _started(self) -> AIOKafkaProducer:

@@ -56,8 +56,8 @@ class Archiver(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has
             auto_offset_reset="earliest",
             max_poll_interval_ms=_DAY_MS,  # a sink may be away for long
         )
-        await self._consumer.start()
         try:
+            await self._consumer.start()
             self._consumer.subscribe([self._topic], listener=self)
             while True:
                 fetched = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=_FETCH)

@@ -114,10 +114,10 @@ class BrokerLink:
         self._requests = ProduceRequests(self._send, _REQUEST_TIMEOUT_MS)
 
     async def start(self) -> None:
-        client = AIOKafkaClient(request_timeout_ms=_REQUEST_TIMEOUT_MS, **self._client_kwargs)
+        # Kept at once: whoever is stopped while it starts closes what has been opened by then.
+        client = self._client = AIOKafkaClient(request_timeout_ms=_REQUEST_TIMEOUT_MS, **self._client_kwargs)
         await client.bootstrap()
         await client.set_topics(self._topics)
-        self._client = client
 
     async def stop(self) -> None:
         if self._client is not None:

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from reco_stream.engine.crash import crash_point
 from reco_stream.engine.errors import ChangelogCorrupt
 from reco_stream.engine.store import PartitionStore
-from reco_stream.engine.tasks import heed_cancellation
+from reco_stream.engine.tasks import to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +59,7 @@ async def changelog_reader(
         consumer.seek(tp, start)
         yield consumer
     finally:
-        await consumer.stop()
-    heed_cancellation()
+        await to_the_end(consumer.stop())
 
 
 async def restore(

@@ -2,22 +2,32 @@
 
 aiokafka swallows a cancellation that comes while it closes a client: it awaits its own cancelled task and takes every
 CancelledError for that one's (aiokafka/consumer/fetcher.py:444 `close`). A task that goes on then is awaited forever.
+Or the cancellation ends the closing half way, and connections stay open that nobody has any more.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 _AGAIN_S = 1.0
 
 
-def heed_cancellation() -> None:
-    """Raises CancelledError when the running task was told to end and what it awaited has swallowed that."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+async def to_the_end(work: Awaitable[object]) -> None:
+    """Awaits all of `work`, the closing of a client; a cancellation that comes meanwhile is raised afterwards.
+
+    For work that ends by itself soon: nothing else ends it.
+    """
+    task, told = asyncio.ensure_future(work), None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as cancelled:
+            told = cancelled
+    task.result()
+    if told is not None:
+        raise told
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:

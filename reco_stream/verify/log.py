@@ -109,8 +109,8 @@ async def open_reader(settings: Settings) -> AsyncIterator[LogReader]:
         max_partition_fetch_bytes=_FETCH_BYTES,
         fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
     )
-    await consumer.start()
     try:
+        await consumer.start()
         yield LogReader(consumer)
     finally:
         await consumer.stop()

@@ -7,10 +7,9 @@ that partition is refused, and a batch sent again is answered with the offset of
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from reco_stream.engine.changelog import Claim
 from reco_stream.engine.errors import ChangelogCorrupt, Fenced
 from reco_stream.engine.marker import PLACE_KEY, Place, decode_place, encode_place
 from reco_stream.engine.store import PartitionStore, Record
-from reco_stream.engine.tasks import heed_cancellation
+from reco_stream.engine.tasks import to_the_end
 
 Gate = Callable[[str], Awaitable[None]]
 
@@ -168,13 +167,11 @@ async def changelog_reader(
 ) -> AsyncIterator[FakeReader]:
     """Stands in for `recovery.changelog_reader`; the link is what the client's arguments hold.
 
-    Closing takes its time and swallows a cancellation, as aiokafka's does.
+    Closing takes its time, as aiokafka's does.
     """
     link: FakeLink = client_kwargs["link"]
     yield FakeReader(link, tp, start)
-    with suppress(asyncio.CancelledError):
-        await link._gate("close")
-    heed_cancellation()
+    await to_the_end(link._gate("close"))
 
 
 class FakeDisk:

@@ -54,6 +54,7 @@ WATCHED = [
     Place("faust/tables/manager.py", 138, "on_start", "5e67c90893df"),
     Place("faust/tables/recovery.py", 306, "_resume_streams", "fec849656dbc"),
     Place("faust/tables/recovery.py", 338, "_restart_recovery", "597f90c1743b"),
+    Place("aiokafka/client.py", 190, "bootstrap", "345e4c29fc22"),
     Place("aiokafka/conn.py", 408, "send", "3587057dfb1e"),
     Place("mode/services.py", 928, "_crash", "c55ecd45c057"),
     Place("aiokafka/consumer/consumer.py", 695, "highwater", "70706fce2e08"),

@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from reco_stream.engine import tasks
-from reco_stream.engine.tasks import end_tasks, heed_cancellation
+from reco_stream.engine.tasks import end_tasks
 
 
 async def deaf(times: int) -> None:
@@ -34,23 +34,29 @@ async def test_no_tasks_are_no_error() -> None:
     await end_tasks([])
 
 
-async def test_a_swallowed_cancellation_is_heeded() -> None:
+async def test_a_cancellation_comes_after_the_end_of_the_work() -> None:
+    ended = []
+
     async def work() -> None:
-        heed_cancellation()  # nobody has asked yet
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
-        heed_cancellation()
+        for _ in range(20):
+            with contextlib.suppress(asyncio.CancelledError):  # what it is told, nobody who awaits it would hear
+                await asyncio.sleep(0)
+        ended.append(True)
+
+    async def whole() -> None:
+        await tasks.to_the_end(work())
         raise AssertionError("it went on")
 
-    task = asyncio.create_task(work())
-    await asyncio.sleep(0)
-    task.cancel()
+    task = asyncio.create_task(whole())
+    for _ in range(10):  # all of them while it works
+        await asyncio.sleep(0)
+        task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
+    assert ended
 
 
-async def test_a_time_limit_that_ran_out_is_no_cancellation() -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(0.001):
-            await asyncio.Event().wait()
-    heed_cancellation()
+async def test_without_a_cancellation_the_work_is_awaited_and_its_error_raised() -> None:
+    await tasks.to_the_end(asyncio.sleep(0))
+    with pytest.raises(ValueError, match="before it was told"):
+        await tasks.to_the_end(fails())

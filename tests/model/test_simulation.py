@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -283,7 +283,11 @@ def swallowed_cancellation_not_heeded(patch: pytest.MonkeyPatch) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    patch.setattr(fakes, "heed_cancellation", lambda: None)
+    async def swallowed(closing: Awaitable[object]) -> None:
+        with suppress(asyncio.CancelledError):  # as aiokafka's closing does
+            await closing
+
+    patch.setattr(fakes, "to_the_end", swallowed)
     patch.setattr(engine, "end_tasks", told_once)
 
 
