@@ -126,6 +126,16 @@ class RecoApp(faust.App):  # type: ignore[misc]
             await asyncio.sleep(_LAG_EVERY_S)
 
 
+class RecoWorker(faust.Worker):  # type: ignore[misc]
+    """Runs the app until a signal comes."""
+
+    async def _sentinel_task(self) -> None:
+        """Replaces mode/worker.py:317 `_sentinel_task`, a sleep of one second for what was told to end last."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=1.0)
+
+
 def build_app(settings: Settings) -> RecoApp:
     """The whole worker, ready to start; nothing is connected yet."""
     crash.arm(settings.crash_at)
@@ -251,11 +261,13 @@ def _faust_app(settings: Settings, url: str, services: Services) -> RecoApp:
 
 def spare_the_garbage_collector() -> None:
     """Leaves what is loaded by now alone: it lives as long as the process, and looking through it stops the loop for
-    40 ms each time. What comes later is looked at less often: a fetch alone makes thousands of objects that die young.
+    40 ms each time. What comes later is looked at in small portions, because a request waits meanwhile: 2,000 objects
+    take 1 ms of CPU and 10,000 take 4, where 200,000 took 18. All of it is hardly ever looked at: rows and records
+    make no cycles.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
+    gc.set_threshold(2_000, 5, 1_000)
 
 
 def run_worker(settings: Settings) -> None:
@@ -274,7 +286,7 @@ def run_worker(settings: Settings) -> None:
     asyncio.set_event_loop(loop)
     app = build_app(settings)
     spare_the_garbage_collector()
-    worker = faust.Worker(
+    worker = RecoWorker(
         app,
         loop=loop,
         loglevel=settings.log_level,

@@ -24,7 +24,7 @@ from reco_stream.engine.changelog import Appender
 from reco_stream.engine.crash import crash_point
 from reco_stream.engine.published import Stamp, seal
 from reco_stream.engine.store import PartitionStore, Record
-from reco_stream.engine.turns import take_turn
+from reco_stream.engine.turns import Slices
 
 # One RecordBatch of published rows: small enough that building it does not hold the loop for more than 3 ms.
 _BATCH_BYTES = 400_000
@@ -34,8 +34,6 @@ WAIT_S: Final = 10.0
 _REMEMBERED_FROM: Final = 1 / SMALL_MOVE
 # Of each kind and partition: 12 partitions take up to 30 MB for them.
 _REMEMBERED_ROWS: Final = 5_000
-# A look takes 3 to 8 us; then others get their turn.
-_LOOKED_AT_ONCE: Final = 200
 
 T = TypeVar("T")
 # Topic, key, and value or None for "gone".
@@ -160,11 +158,12 @@ class Publisher:
         pending, self._pending = self._pending, {}
         now = self._clock()
         due: list[bytes] = []
-        for number, (key, offset) in enumerate(pending.items(), 1):
+        slices = Slices()
+        for key, offset in pending.items():
+            if slices.is_over:
+                await slices.next()
             if everything or not self._may_wait(key, offset, now):
                 due.append(key)
-            if number % _LOOKED_AT_ONCE == 0:
-                await take_turn()
         for key in due:
             self._waiting.pop(key, None)
         late = [key for key, (_, until) in self._waiting.items() if everything or until <= now]
@@ -199,6 +198,7 @@ class Publisher:
         batches: dict[str, list[Record]] = {topic: [] for topic in self._appenders}
         sizes = dict.fromkeys(self._appenders, 0)
         stamp: Stamp | None = None
+        slices = Slices()
         for values in rows:
             if stamp is None:
                 marker = self._store.marker()
@@ -210,6 +210,9 @@ class Publisher:
                 if sizes[topic] > _BATCH_BYTES:
                     sent += await self._append(topic, batches, sizes)
                     stamp = None  # the await let a checkpoint in: a row and its stamp are read from one state
+            if slices.is_over:
+                await slices.next()
+                stamp = None
         for topic in batches:
             sent += await self._append(topic, batches, sizes)
         return sent

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from reco_stream.engine import read_model as module
+from reco_stream.engine import turns
 from reco_stream.engine.read_model import ReadModelReader
 
 pytestmark = pytest.mark.kafka
@@ -134,18 +135,18 @@ async def test_unread_records_of_any_partition_leave_it_behind(
 
 
 async def test_long_batches_let_others_run(kafka: Any, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SLICE_S", 0.0)
+    monkeypatch.setattr(turns, "_SLICE_S", 0.0)
     reader = ReadModelReader({}, {})
-    turns = 0
+    passes = 0
 
     async def other() -> None:
-        nonlocal turns
+        nonlocal passes
         while reader.records == 0:
-            turns += 1
+            passes += 1
             await asyncio.sleep(0)
 
     class Record:
         key, value = b"k", b"v"
 
     await asyncio.gather(reader._apply(lambda partition, key, value: None, 0, [Record] * 50), other())
-    assert turns >= 50
+    assert passes >= 50

@@ -2,7 +2,9 @@
 
 import asyncio
 
-from reco_stream.engine.turns import Turns, take_turn
+import pytest
+
+from reco_stream.engine.turns import Slices, Turns, take_turn
 
 
 async def passes(log: list[str], count: int) -> None:
@@ -53,3 +55,23 @@ async def test_each_loop_has_turns_of_its_own() -> None:
     await asyncio.to_thread(elsewhere)
     async with asyncio.timeout(10):
         await take_turn()
+
+
+async def test_work_on_many_things_takes_a_turn_once_its_slice_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("reco_stream.engine.turns.time.perf_counter", lambda: now[0])
+    log = list[str]()
+
+    async def count() -> None:
+        await take_turn()
+        slices = Slices()
+        for number in range(6):
+            if slices.is_over:
+                await slices.next()
+            log.append(str(number))
+            now[0] += 0.0015
+
+    await asyncio.gather(count(), passes(log, 20))
+    found = "".join(log)
+    assert found.replace("|", "") == "012345"
+    assert max(map(len, found.split("|"))) == 2  # 1.5 ms each, in slices of 2
