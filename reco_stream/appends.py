@@ -177,8 +177,9 @@ class Appends:
 
     async def stop(self) -> None:
         """Waits a little for what is under way; what is not answered then fails."""
-        if self._tasks:
-            await asyncio.wait(list(self._tasks.values()), timeout=_STOPS_WITHIN_S)
+        ends_at = time.monotonic() + _STOPS_WITHIN_S
+        while self._tasks and (left_s := ends_at - time.monotonic()) > 0:  # a retry begins another task
+            await asyncio.wait(list(self._tasks.values()), timeout=left_s)
         await end_tasks(list(self._tasks.values()))
         for lane in self._lanes.values():
             lane.failed(kafka_errors.ProducerClosed())

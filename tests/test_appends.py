@@ -1,14 +1,19 @@
-"""Appends without a broker: what goes together, in which order, and what a retry carries."""
+"""What goes together, in which order, and what a retry carries: without a broker, and with one that loses answers."""
 
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka import errors as kafka_errors
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatch
 
@@ -269,3 +274,86 @@ async def test_stop_waits_for_the_answer_and_fails_what_has_none(
     give(sender, told, 1, b"c")
     await sender.stop()
     assert [type(outcome) for outcome in told[1:]] == [kafka_errors.ProducerClosed] * 2
+
+
+PARTITIONS = 3
+
+
+@pytest.fixture
+async def topic(kafka: Any) -> str:
+    name = f"appends-{uuid.uuid4().hex[:8]}"
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic(name, PARTITIONS, 1)])
+    await admin.close()
+    return name
+
+
+async def records(kafka: Any, topic: str) -> dict[tuple[int, int], bytes]:
+    """What the topic holds, by partition and offset."""
+    found: dict[tuple[int, int], bytes] = {}
+    async with AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap) as consumer:
+        partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning()
+        ends = await consumer.end_offsets(partitions)
+        while len(found) < sum(ends.values()):
+            for batch in (await consumer.getmany(timeout_ms=1000)).values():
+                found |= {(record.partition, record.offset): record.value for record in batch}
+    return found
+
+
+class Losing:
+    """A client that loses every third answer of Kafka, and every fifth request; answer `breaks` makes no sense."""
+
+    def __init__(self, client: AIOKafkaClient, breaks: int = 0) -> None:
+        self._client, self._breaks, self._produced = client, breaks, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def send(self, node: int, request: Any) -> Any:
+        if not isinstance(request, ProduceRequest):
+            return await self._client.send(node, request)
+        self._produced += 1
+        if self._produced % 5 == 0:
+            raise kafka_errors.KafkaConnectionError("the test lost a request")
+        answer = await self._client.send(node, request)
+        if self._produced == self._breaks:
+            raise ValueError("the test broke an answer")
+        if self._produced % 3 == 0:
+            raise kafka_errors.KafkaConnectionError("the test lost an answer")
+        return answer
+
+
+@pytest.mark.kafka
+async def test_lost_requests_and_answers_lose_and_double_nothing(
+    kafka: Any, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(appends, "_RETRY_PAUSE_S", 0.01)
+    client = AIOKafkaClient(bootstrap_servers=kafka.bootstrap)
+    await client.bootstrap()
+    sender = Appends(Losing(client, breaks=16))
+    told: dict[tuple[int, int], bytes] = {}
+    failed: list[bytes] = []
+    sent: dict[int, list[bytes]] = {number: [] for number in range(PARTITIONS)}
+    for number in range(120):
+        partition = number % PARTITIONS
+        values = [b"%d-%d" % (number, at) for at in range(1 + number % 4)]
+        sent[partition] += values
+
+        def settled(outcome: int | Exception, partition: int = partition, values: list[bytes] = values) -> None:
+            if isinstance(outcome, int):
+                told.update({(partition, outcome + at): value for at, value in enumerate(values)})
+            else:
+                failed.extend(values)
+
+        sender.append(topic, partition, [(b"k", value) for value in values], settled)
+        await asyncio.sleep(0.005)
+    await sender.stop()
+    await client.close()
+    # Kafka had what the broken answer was about; nobody could know.
+    written = {(number, at): value for number, values in sent.items() for at, value in enumerate(values)}
+    assert await records(kafka, topic) == written
+    assert failed
+    assert told == {place: value for place, value in written.items() if value not in failed}
