@@ -7,6 +7,7 @@ again and it counts once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +50,8 @@ def split(body: bytes, max_bytes: int) -> Texts:
     """
     text = body.lstrip(b" \t\r\n")
     if not text.startswith(b"["):
+        with contextlib.suppress(BadEvent):
+            return [decode_raw(text, max_bytes)]
         try:
             msgspec.json.decode(text, type=msgspec.Raw)
         except (msgspec.DecodeError, RecursionError) as error:
