@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,10 +25,80 @@ def ingested(event_type: str) -> float:
     return metrics.REGISTRY.get_sample_value("events_ingested_total", {"event_type": event_type}) or 0.0
 
 
-async def post(worker: Worker, body: Any) -> tuple[int, dict[str, Any]]:
+@pytest.fixture(autouse=True, params=["in one piece", "in two"])
+def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test here is run with requests that can be taken at once, and with those that go through the view."""
+    monkeypatch.setattr(sys.modules[__name__], "PIECES", request.param)
+    return str(request.param)
+
+
+PIECES = ""
+
+
+async def ask(worker: Worker, body: Any) -> tuple[int, dict[str, str], dict[str, Any]]:
+    """The status, the headers and the body of the answer."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    response = await worker.client.post("/events", data=io.BytesIO(data))
-    return response.status, await response.json()
+    reader, writer = await asyncio.open_connection(worker.client.host, worker.client.port)
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    await _answer(reader)  # now the server's end waits for the next request
+    head = b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(data)
+    if PIECES == "in two":
+        writer.write(head)
+        await asyncio.sleep(0.01)
+        writer.write(data)
+    else:
+        writer.write(head + data)
+    answer = await _answer(reader)
+    writer.close()
+    return answer
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], Any]:
+    first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    return int(first.split()[1]), headers, json.loads(await reader.readexactly(int(headers["Content-Length"])))
+
+
+async def post(worker: Worker, body: Any) -> tuple[int, dict[str, Any]]:
+    status, _, answer = await ask(worker, body)
+    return status, answer
+
+
+async def test_few_events_in_one_piece_do_not_go_through_the_view(
+    worker: Worker, pieces: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewed: list[int] = []
+    submit = ingest.Ingest.submit
+
+    async def spied(service: ingest.Ingest, events: ingest.Texts) -> Any:
+        viewed.append(len(events))
+        return await submit(service, events)
+
+    monkeypatch.setattr(ingest.Ingest, "submit", spied)
+    for body in (EVENT, [EVENT] * ingest.FEW_EVENTS, [EVENT] * (ingest.FEW_EVENTS + 1)):
+        assert (await post(worker, body))[0] == 202
+    few = [] if pieces == "in one piece" else [1, ingest.FEW_EVENTS]
+    assert viewed == [*few, ingest.FEW_EVENTS + 1]
+
+
+async def test_both_ways_are_counted_and_limited(worker: Worker) -> None:
+    def counted(status: int) -> float:
+        labels = {"method": "POST", "endpoint": "/events", "status": str(status)}
+        return metrics.REGISTRY.get_sample_value("http_requests_total", labels) or 0.0
+
+    before = {status: counted(status) for status in (202, 422, 503)}
+    for body in (EVENT, {**EVENT, "event_type": "stare"}):
+        await post(worker, body)
+    worker.services.limits.max_in_flight = 0
+    status, headers, answer = await ask(worker, EVENT)
+    assert (status, headers["Retry-After"], answer["error"]["code"]) == (503, "1", "overloaded")
+    assert {status: counted(status) - before[status] for status in before} == {202: 1, 422: 1, 503: 1}
+
+
+async def test_no_place_is_kept_by_what_was_answered(worker: Worker) -> None:
+    worker.services.limits.max_in_flight = 1
+    for body in (EVENT, {**EVENT, "event_type": "stare"}, b"{", [EVENT] * 30, EVENT):
+        assert (await post(worker, body))[0] < 500
 
 
 async def test_one_event_lies_on_kafka_when_it_is_accepted(worker: Worker) -> None:
@@ -130,10 +200,9 @@ async def test_when_kafka_takes_none_the_answer_is_503(worker: Worker) -> None:
         raise NotLeaderForPartitionError
 
     worker.producer.answer = refuse
-    response = await worker.client.post("/events", json=[EVENT, {**EVENT, "event_type": "stare"}])
-    body = await response.json()
-    assert response.status == 503
-    assert int(response.headers["Retry-After"]) >= 1
+    status, headers, body = await ask(worker, [EVENT, {**EVENT, "event_type": "stare"}])
+    assert status == 503
+    assert int(headers["Retry-After"]) >= 1
     assert body["error"]["code"] == "kafka_unavailable"
     assert [result["status"] for result in body["results"]] == ["unknown", "rejected"]
     assert body["results"][0]["event_id"]
