@@ -24,6 +24,7 @@ _TOPIC_ALREADY_EXISTS: Final = 36
 # A new topic is usable some 0.1 s after its creation was acknowledged; a loaded cluster may take seconds.
 _CREATED_WITHIN_S: Final = 30.0
 _POLL_S: Final = 0.05
+_RETRY_MS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,8 @@ async def _wait_for_leaders(admin: AIOKafkaAdminClient, names: set[str]) -> None
 
 async def _wait_until_led(settings: Settings, specs: list[TopicSpec]) -> None:
     """A leader is named some milliseconds before it leads; asking it for offsets is repeated until it answers."""
-    async with AIOKafkaConsumer(**client_kwargs(settings)) as consumer:
+    # Waits so long for each topic that it hears of, one after the other; by default 100 ms.
+    async with AIOKafkaConsumer(**client_kwargs(settings), retry_backoff_ms=_RETRY_MS) as consumer:
         await consumer.end_offsets(
             [TopicPartition(spec.name, number) for spec in specs for number in range(spec.partitions)]
         )

@@ -18,6 +18,8 @@ _BATCH_RECORDS: Final = 2_000
 _FETCH_BYTES: Final = 10 << 20
 # A broker answers the requests of one connection in turn, so every other request waits for a fetch that waits.
 _FETCH_MAX_WAIT_MS: Final = 20
+# aiokafka waits so long for the leader of each topic that it turns to: 100 ms by default, some ten times a partition.
+_RETRY_MS: Final = 10
 # Kafka keeps every record of a compacted topic for min.compaction.lag.ms, 60 s as we create it: a pass over the log
 # that is much shorter than that cannot lose a value to the cleaner.
 _SHORT_PASS_S: Final = 20.0
@@ -108,6 +110,7 @@ async def open_reader(settings: Settings) -> AsyncIterator[LogReader]:
         auto_offset_reset="none",
         max_partition_fetch_bytes=_FETCH_BYTES,
         fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
+        retry_backoff_ms=_RETRY_MS,
     )
     try:
         await consumer.start()

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import inspect
 import re
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from faust.stores.memory import Store
 from faust.tables.manager import TableManager
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 
-from reco_stream.app import RecoApp
+from reco_stream.app import RecoApp, RecoWorker
 from reco_stream.engine.assignment import Assignments, PartitionsStore, StateTables
 from reco_stream.engine.delivery import BatchConsumer, BatchConsumerThread, BatchTransport
 
@@ -56,6 +57,7 @@ WATCHED = [
     Place("faust/tables/recovery.py", 338, "_restart_recovery", "597f90c1743b"),
     Place("aiokafka/client.py", 190, "bootstrap", "345e4c29fc22"),
     Place("aiokafka/conn.py", 408, "send", "3587057dfb1e"),
+    Place("mode/worker.py", 317, "_sentinel_task", "9b2952d56306"),
     Place("mode/services.py", 928, "_crash", "c55ecd45c057"),
     Place("aiokafka/consumer/consumer.py", 695, "highwater", "70706fce2e08"),
     Place("aiokafka/consumer/fetcher.py", 584, "_get_actions_per_node", "ac50ec79eb3f"),
@@ -84,6 +86,7 @@ def installed(path: str) -> Path:
     return Path(str(importlib.import_module(package).__file__)).parent / rest
 
 
+@cache
 def functions(path: str) -> dict[int, tuple[str, str]]:
     """Name and source of each function of a file, by the line of its `def`."""
     text = installed(path).read_text()
@@ -142,6 +145,7 @@ SUBCLASSES: list[tuple[type[Any], type[Any]]] = [
     (PartitionsStore, Store),
     (StateTables, TableManager),
     (RecoApp, faust.App),
+    (RecoWorker, faust.Worker),
 ]
 # What Faust's documentation offers for overriding.
 HOOKS = {(RecoApp, "on_start"), (RecoApp, "on_stop")}
