@@ -22,13 +22,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from aiokafka import errors as kafka_errors
-from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
 from reco_stream.engine.changelog import worth_retrying
-from reco_stream.engine.produce_requests import ACKS_ALL
+from reco_stream.engine.produce_protocol import Produce
 from reco_stream.engine.tasks import end_tasks
 
 log = logging.getLogger(__name__)
@@ -218,7 +217,7 @@ class Appends:
             producer = self._producer or await self._new_producer(broker)
             for lane in lanes:
                 topics.setdefault(lane.topic, []).append((lane.partition, lane.take(producer)))
-            request = ProduceRequest(None, ACKS_ALL, _REQUEST_TIMEOUT_MS, list(topics.items()))
+            request = Produce(_REQUEST_TIMEOUT_MS, list(topics.items()))
             response = await self._client.send(broker, request)
             answers = {(topic, found[0]): (found[1], found[2]) for topic, of in response.topics for found in of}
             settled = [(lane, *answers[lane.topic, lane.partition]) for lane in lanes]

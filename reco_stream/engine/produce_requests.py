@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import errors as kafka_errors
-from aiokafka.protocol.produce import ProduceRequest
 
+from reco_stream.engine.produce_protocol import Produce
 from reco_stream.engine.tasks import end_tasks
 
-ACKS_ALL: Final = -1
 # Encoding a request copies it; a batch alone may be as large as the topic allows.
 _MOST_BYTES: Final = 1 << 20
 
-Send = Callable[[int, ProduceRequest], Awaitable[Any]]
+Send = Callable[[int, Produce], Awaitable[Any]]
 
 
 @dataclass(slots=True)
@@ -77,7 +76,7 @@ class ProduceRequests:
         for append in appends:
             topics.setdefault(append.topic, []).append((append.partition, append.batch))
         try:
-            request = ProduceRequest(None, ACKS_ALL, self._timeout_ms, list(topics.items()))
+            request = Produce(self._timeout_ms, list(topics.items()))
             response = await self._send(broker, request)
             answers = {
                 (topic, answer[0]): (answer[1], answer[2]) for topic, found in response.topics for answer in found

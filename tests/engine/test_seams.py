@@ -63,6 +63,8 @@ WATCHED = [
     Place("aiokafka/consumer/fetcher.py", 584, "_get_actions_per_node", "ac50ec79eb3f"),
     Place("aiokafka/consumer/fetcher.py", 444, "close", "ee18d442ded2"),
     Place("aiokafka/consumer/group_coordinator.py", 374, "_maybe_leave_group", "81f4946fd791"),
+    Place("aiokafka/protocol/produce.py", 313, "build", "b651e5dcb89d"),
+    Place("aiokafka/conn.py", 532, "_handle_frame", "dfa49ba2f503"),
     Place("aiohttp/streams.py", 284, "feed_data", "2974d8613131"),
     Place("aiohttp/web_protocol.py", 307, "shutdown", "4029d5c67525"),
     Place("aiohttp/web_protocol.py", 438, "data_received", "5a4ac2cd67f1"),
