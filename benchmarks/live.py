@@ -121,14 +121,16 @@ class System:
             time.sleep(0.2)
         return time.monotonic() - began
 
-    def sender(self, lines: Iterable[Line], per_second: float | None) -> SpawnProcess:
+    def sender(self, lines: Iterable[Line], per_second: float | None, first_ms: int | None = None) -> SpawnProcess:
         """Returns a process, not yet started, that sends the lines; None: as they are, as fast as Kafka takes them.
 
-        At a rate, events happen when they are sent (or a few seconds later, because the process has yet to start).
+        At a rate, events happen from `first_ms` on; none: when they are sent (or a few seconds later, because the
+        process has yet to start).
         """
         speed = None if per_second is None else 1.0
         if per_second is not None:
-            lines = stamped(lines, per_second, int(1000 * (time.time() + STARTS_WITHIN_S)), STEP_MS)
+            first_ms = int(1000 * (time.time() + STARTS_WITHIN_S)) if first_ms is None else first_ms
+            lines = stamped(lines, per_second, first_ms, STEP_MS)
         context = multiprocessing.get_context("spawn")
         return context.Process(target=_send, args=(self.settings, list(lines), speed), daemon=True)
 

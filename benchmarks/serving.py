@@ -2,10 +2,13 @@
 
     python -m benchmarks.serving --log events.csv.gz --events 400000
 
-A worker with the state of the first events of a log; the next ones come in, at half of what the worker can take, while
-it is asked again. For the hop a second worker shares the partitions: users of the second are asked for there and at the
-first, in turns. The load generator (http_load.py) runs in a process of its own beside it, so on two cores client,
-broker and worker share: CPU a request is the worker's own, wall time is an upper bound.
+A worker with the state of the first events of a log. What it can take is measured in the same run: the log's next
+events are sent as fast as Kafka takes them, and events applied a second until the last one are the capacity. Half of
+that comes in while it is asked again: from a process that writes them to Kafka at a constant rate, as producers do, or
+(`--over-http`) that posts them to the worker, which then takes the CPU of requests and producer too. For the hop a
+second worker shares the partitions: users of the second are asked for there and at the first, in turns. The load
+generator (http_load.py) runs in this process, so on two cores client, sender, broker and worker share: CPU a request is
+the worker's own, wall time is an upper bound.
 """
 
 from __future__ import annotations
@@ -19,11 +22,14 @@ import tempfile
 import time
 import uuid
 from collections.abc import Sequence
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
+from benchmarks.freshness import capacity
 from benchmarks.http_load import Result, closed_loop, get, in_turn, open_loop, post
 from benchmarks.inputs import load, read_inputs
+from benchmarks.live import System
 from benchmarks.measure import cpu_seconds
 from benchmarks.report import emit, table
 from reco_stream import worker_api
@@ -37,6 +43,7 @@ from reco_stream.settings import Settings
 CONNECTIONS = 8
 BATCH = 500
 APPLIED_WITHIN_S = 600.0
+STARTED_S = 5.0  # the sender has started by then
 Row = list[Any]
 
 
@@ -75,27 +82,40 @@ def ingest_forever(url: str, bodies: list[bytes], per_second: float) -> None:
     asyncio.run(open_loop(url, in_turn(bodies), per_second / BATCH, 3600.0, CONNECTIONS))
 
 
-def asking_under_load(
-    worker: Worker, users: Sequence[str], lines: Sequence[Line], arguments: argparse.Namespace
-) -> list[Row]:
-    """The open loop again while another process sends events at a constant rate."""
+def http_sender(url: str, lines: Sequence[Line], per_second: float) -> SpawnProcess:
+    """A process, not yet started, that posts the lines again and again."""
     bodies = [
         post("/events", b"[" + b",".join(line.value for line in lines[at : at + BATCH]) + b"]")
         for at in range(0, len(lines), BATCH)
     ]
-    sender = multiprocessing.get_context("spawn").Process(
-        target=ingest_forever, args=(worker.url, bodies, arguments.ingest), daemon=True
-    )
+    context = multiprocessing.get_context("spawn")
+    return context.Process(target=ingest_forever, args=(url, bodies, per_second), daemon=True)
+
+
+def asking_under_load(
+    system: System, users: Sequence[str], lines: Sequence[Line], arguments: argparse.Namespace
+) -> list[Row]:
+    """The open loop again while another process sends events at half of the capacity."""
+    worker, peak = system.workers[0], arguments.peak
+    per_second = arguments.ingest or capacity(system, lines[:peak]) / 2
+    lines = lines[peak : peak + int(per_second * (len(arguments.rates) * (arguments.seconds + 1) + 2 * STARTED_S))]
+    if arguments.over_http:
+        sender, way = http_sender(worker.url, lines, per_second), "over HTTP"
+    else:
+        sender, way = system.sender(lines, per_second, lines[0].time_ms), "from Kafka"
     sender.start()
     questions = in_turn([get(f"/recommendations?user_id={user}") for user in users])
     rows: list[Row] = []
     try:
-        time.sleep(3.0)
+        time.sleep(STARTED_S)
         for rate in arguments.rates:
             before = cpu_seconds(worker.pid)
             result = asyncio.run(open_loop(worker.url, questions, rate, arguments.seconds))
-            name = f"open loop, {rate}/s, {arguments.ingest:,} events/s come in (CPU of both)"
+            cores = (cpu_seconds(worker.pid) - before) / result.wall_s
+            name = f"open loop, {rate}/s, {per_second:,.0f} events/s come in {way} (CPU of both: {cores:.2f} cores)"
             rows.append(row(name, worker, before, result))
+        if not sender.is_alive():
+            raise RuntimeError(f"the log ended before the requests: give it more than {arguments.fresh:,} events")
     finally:
         sender.terminate()
         sender.join()
@@ -138,7 +158,7 @@ def run(arguments: argparse.Namespace, kafka: KafkaServer, folder: Path) -> None
         users = sorted({json.loads(line.value).get("user_id") or "" for line in loaded[-50_000:]} - {""})
         random.Random(1).shuffle(users)
         rows = asking(workers[0], users, arguments)
-        rows += asking_under_load(workers[0], users, fresh, arguments)
+        rows += asking_under_load(System(kafka, settings, workers), users, fresh, arguments)
         caught_up(workers[0])
         workers.append(Worker(free_ports(1)[0], folder, environment))
         wait_until_ready(workers, APPLIED_WITHIN_S)
@@ -155,10 +175,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--log", type=Path, help="event log, as `reco replay` reads it; none: the long tail")
     parser.add_argument("--events", type=int, default=200_000, help="events that are loaded before")
-    parser.add_argument("--fresh", type=int, default=200_000, help="events that come in meanwhile, again and again")
+    parser.add_argument("--fresh", type=int, default=500_000, help="events after those, at most")
+    parser.add_argument(
+        "--peak", type=int, default=100_000, help="of these, the ones that the capacity is measured with"
+    )
     parser.add_argument("--items", type=int, default=50_000, help="items of the long tail")
     parser.add_argument("--rates", type=int, nargs="*", default=[500, 1000], help="requests a second, open loop")
-    parser.add_argument("--ingest", type=int, default=10_000, help="events a second beside the requests")
+    parser.add_argument("--ingest", type=float, help="events a second beside the requests; none: half of the capacity")
+    parser.add_argument("--over-http", action="store_true", help="they come over HTTP and not from Kafka")
     parser.add_argument("--hop-rate", type=int, default=200, help="requests a second for the hop")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement")
     parser.add_argument("--json", type=Path, help="folder for the figures")
