@@ -13,7 +13,7 @@ from reco_stream import metrics
 from reco_stream.events import RawEvent
 from web.encoding import Answer, encoded
 from web.errors import RETRY_AFTER_S, ApiError
-from web.ingest import FEW_EVENTS, MAX_EVENTS, Ingest, Texts, split
+from web.ingest import FEW_BYTES, FEW_EVENTS, MAX_EVENTS, Ingest, Texts, split
 from web.schemas import ErrorDetail, EventsAnswer, EventsRefused
 from web.view import JsonView, Operation
 
@@ -53,7 +53,7 @@ class Events(JsonView):
             metrics.http_answered("POST", self.view_path, answer.status, time.perf_counter() - started)
             reply(answer)
 
-        if limits.is_full:
+        if limits.is_full or len(body) > FEW_BYTES:
             return False
         try:
             events = self._split(body)

@@ -75,10 +75,11 @@ async def test_few_events_in_one_piece_do_not_go_through_the_view(
         return await submit(service, events)
 
     monkeypatch.setattr(ingest.Ingest, "submit", spied)
-    for body in (EVENT, [EVENT] * ingest.FEW_EVENTS, [EVENT] * (ingest.FEW_EVENTS + 1)):
+    large = {**EVENT, "metadata": {"x": "y" * ingest.FEW_BYTES}}
+    for body in (EVENT, [EVENT] * ingest.FEW_EVENTS, [EVENT] * (ingest.FEW_EVENTS + 1), large):
         assert (await post(worker, body))[0] == 202
     few = [] if pieces == "in one piece" else [1, ingest.FEW_EVENTS]
-    assert viewed == [*few, ingest.FEW_EVENTS + 1]
+    assert viewed == [*few, ingest.FEW_EVENTS + 1, 1]
 
 
 async def test_both_ways_are_counted_and_limited(worker: Worker) -> None:
