@@ -3,13 +3,17 @@
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
 TYPED := reco_stream agents tables web tests benchmarks
+# Lint runs beside the tests, which mostly wait for what they have started.
+MAKEFLAGS += --jobs=2
 
-.PHONY: demo test test-faults lint format install lock clean
+.PHONY: demo test pytest test-faults lint format install lock clean
 
 demo: $(INSTALLED)  ## Kafka, two workers and sample events; ONCE=1 stops after the recommendations
 	@$(PYTHON) -m reco_stream demo $(if $(ONCE),--once)
 
-test: lint  ## all that CI runs
+test: lint pytest  ## all that CI runs
+
+pytest: $(INSTALLED)  ## the tests alone
 	$(PYTHON) -m pytest
 
 test-faults: $(INSTALLED)  ## the long fault tests: kills, freezes, broker restarts

@@ -23,6 +23,14 @@ def no_settings_from_outside() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def quick_java() -> Iterator[None]:
+    """Every Kafka of a test lives for minutes: what Java's second compiler does for it costs more than it saves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+        yield
+
+
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
     """One Kafka for the whole run, on a free port with its own data. Tests share it: use topics of your own name.

@@ -39,7 +39,8 @@ async def read(topic: str, count: int, **client: Any) -> list[bytes | None]:
 
 
 def test_data_survives_stop_and_kill(tmp_path: Path) -> None:
-    with KafkaServer(tmp_path / "kafka", die_with_parent=True) as server:
+    settings = {"broker.session.timeout.ms": "1000"}  # so long one that was killed is taken to be there; 9 s by default
+    with KafkaServer(tmp_path / "kafka", settings=settings, die_with_parent=True) as server:
         client = {"bootstrap_servers": server.bootstrap}
         asyncio.run(create("kept", **client))
         asyncio.run(send("kept", b"1", **client))

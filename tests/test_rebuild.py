@@ -34,6 +34,8 @@ def settings(kafka: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Set
     monkeypatch.setenv("RECO_PARTITIONS", str(PARTITIONS))
     monkeypatch.setenv("RECO_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("RECO_TIME", "stream")
+    monkeypatch.setenv("RECO_SESSION_TIMEOUT_S", "2")  # so long a worker's partitions wait for it after its end
+    monkeypatch.setenv("RECO_HEARTBEAT_S", "0.4")
     settings = load_settings()
     asyncio.run(create_topics(settings))
     asyncio.run(send_events(settings))

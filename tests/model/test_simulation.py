@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -61,7 +61,7 @@ def random_schedule(simulation: Simulation, seed: int) -> None:
     simulation.finish()
 
 
-def first_broken(simulate: Callable[[], Simulation], seeds: range) -> str | None:
+def first_broken(simulate: Callable[[], Simulation], seeds: Iterable[int]) -> str | None:
     """What the first schedule that breaks the invariant says; None when all hold."""
     for seed in seeds:
         simulation = simulate()
@@ -312,7 +312,8 @@ def test_mutant_of_the_engine_is_caught(
     simulate: Callable[[], Simulation], monkeypatch: pytest.MonkeyPatch, mutant: Patch
 ) -> None:
     mutant(monkeypatch)
-    assert first_broken(simulate, range(1_000)) is not None
+    begin = 600 if mutant is store_before_changelog else 0  # which few schedules catch: from 0 on it took 15 s
+    assert first_broken(simulate, [*range(begin, 1_000), *range(begin)]) is not None
 
 
 # -- schedules by hand, for mistakes that chance hardly meets ----------------------------------------------------------
