@@ -308,9 +308,7 @@ MUTANTS: list[Patch] = [
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
-def test_mutant_of_the_engine_is_caught(
-    simulate: Callable[[], Simulation], monkeypatch: pytest.MonkeyPatch, mutant: Patch
-) -> None:
+def test_mutant_is_caught(simulate: Callable[[], Simulation], monkeypatch: pytest.MonkeyPatch, mutant: Patch) -> None:
     mutant(monkeypatch)
     begin = 600 if mutant is store_before_changelog else 0  # which few schedules catch: from 0 on it took 15 s
     assert first_broken(simulate, [*range(begin, 1_000), *range(begin)]) is not None
