@@ -34,7 +34,7 @@ ACK_TIMEOUT_S = 5.0
 MAX_WAITING = 20_000
 SLICE_EVENTS = 200  # 2 ms of checking
 FEW_EVENTS = 20  # so few need not wait for a turn
-FEW_BYTES = 16_384  # nor, unless an event has a kilobyte, do they take more than that
+FEW_BYTES = 16_384  # a body of more than this has more events, or large ones
 _ID_BYTES = 16
 
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
