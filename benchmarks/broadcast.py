@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -23,6 +22,7 @@ from typing import Any
 
 from benchmarks import inputs
 from benchmarks.broadcast_model import PUBLISH_S, Broadcast, Simulation
+from benchmarks.command import options, with_kafka
 from benchmarks.inputs import FIRST_MS, of_partitions, stamped
 from benchmarks.live import SETTLED_AFTER_S, STATE_AGE_S, STATE_SPAN_S, System, hour_of, running
 from benchmarks.report import emit, table
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace, kafka: KafkaServer, folder: Path) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--log", type=Path, help="event log, as `reco replay` reads it; none: the long tail")
     parser.add_argument("--items", type=int, default=5_000, help="items of the long tail")
     parser.add_argument("--most", type=int, default=800_000, help="events of the long tail")
@@ -98,13 +98,7 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[1_000, 10_000, 30_000])
     parser.add_argument("--seconds", type=float, default=12.0, help="how long each rate is kept")
     parser.add_argument("--partitions", type=int, default=12)
-    parser.add_argument("--json", type=Path, help="folder for the figures")
-    arguments = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        KafkaServer(Path(folder) / "kafka", heap="1g", die_with_parent=True) as kafka,
-    ):
-        run(arguments, kafka, Path(folder))
+    with_kafka(run, parser)
 
 
 if __name__ == "__main__":

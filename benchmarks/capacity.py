@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.broadcast_model import PUBLISH_S, Simulation
+from benchmarks.command import options
 from benchmarks.inputs import FIRST_MS, long_tail, stamped
 from benchmarks.live import STATE_AGE_S, STATE_SPAN_S
 from benchmarks.report import emit, table
@@ -94,9 +95,8 @@ def _points_table(found: Sequence[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--measured", type=Path, help="folder with broadcast.json and scale_out.json")
-    parser.add_argument("--json", type=Path, help="folder for the figures")
     run(parser.parse_args())
 
 

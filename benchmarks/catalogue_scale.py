@@ -18,7 +18,6 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.parse
 import urllib.request
@@ -27,6 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.command import options, with_kafka
 from benchmarks.http_load import get, in_turn, open_loop
 from benchmarks.inputs import load, long_tail
 from benchmarks.measure import cpu_seconds, memory_mb
@@ -173,7 +173,7 @@ def run(arguments: argparse.Namespace, kafka: KafkaServer, folder: Path) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--items", type=int, default=1_000_000)
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--rate", type=int, default=100, help="requests a second, open loop")
@@ -182,13 +182,7 @@ def main() -> None:
     parser.add_argument("--database", help="URL of an empty PostgreSQL database; none: the topic is the catalogue")
     parser.add_argument("--file", type=Path, help="where the shop is kept for the next run")
     parser.add_argument("--content", action="store_true", help="with vectors of the texts")
-    parser.add_argument("--json", type=Path, help="folder for the figures")
-    arguments = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        KafkaServer(Path(folder) / "kafka", heap="1g", die_with_parent=True) as kafka,
-    ):
-        run(arguments, kafka, Path(folder))
+    with_kafka(run, parser)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import tempfile
 from pathlib import Path
 
 from benchmarks import inputs
+from benchmarks.command import options, with_kafka
 from benchmarks.contenders import Baseline, Contender, Log, Ours, measure
 from benchmarks.report import emit, medians, table
 from reco_stream.kafka_server import KafkaServer
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace, kafka: KafkaServer, folder: Path) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--log", type=Path, help="event log, as `reco replay` reads it; none: the long tail")
     parser.add_argument("--events", type=int, help="at most so many events of the log; events of the long tail")
     parser.add_argument("--items", type=int, default=1_000_000, help="items of the long tail")
@@ -91,13 +91,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="longest window of one run")
     parser.add_argument("--quix-python", help="interpreter that has quixstreams and msgspec; none: without Quix")
     parser.add_argument("--without", nargs="*", default=[], choices=["quix", "faust", "decode"])
-    parser.add_argument("--json", type=Path, help="folder for the figures")
-    arguments = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        KafkaServer(Path(folder) / "kafka", heap="1g", die_with_parent=True) as kafka,
-    ):
-        run(arguments, kafka, Path(folder))
+    with_kafka(run, parser)
 
 
 if __name__ == "__main__":

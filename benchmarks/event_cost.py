@@ -15,13 +15,13 @@ import argparse
 import asyncio
 import json
 import shutil
-import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import inputs
+from benchmarks.command import options, with_kafka
 from benchmarks.contenders import Baseline, Contender, Log, Ours, measure
 from benchmarks.measure import watch
 from benchmarks.report import emit, medians, table
@@ -108,20 +108,14 @@ def run(arguments: argparse.Namespace, kafka: KafkaServer, folder: Path) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--log", type=Path, help="event log, as `reco replay` reads it; none: the long tail")
     parser.add_argument("--name", default="log", help="of the input, for the file of the figures")
     parser.add_argument("--events", type=int, help="at most so many events")
     parser.add_argument("--partitions", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=120.0, help="longest window of one run")
-    parser.add_argument("--json", type=Path, help="folder for the figures")
-    arguments = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        KafkaServer(Path(folder) / "kafka", heap="1g", die_with_parent=True) as kafka,
-    ):
-        run(arguments, kafka, Path(folder))
+    with_kafka(run, parser)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ the baseline. For each filter: the CPU of making its set, how many items pass, a
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.command import options
 from benchmarks.inputs import long_tail
 from benchmarks.report import emit, table
 from benchmarks.shop import shop_items
@@ -105,11 +105,10 @@ def measured(services: Any, rules: Rules, now_ms: int, items: int) -> Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--items", type=int, default=1_000_000)
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--file", type=Path, help="the shop as JSON lines, as `catalogue_scale --file` leaves it")
-    parser.add_argument("--json", type=Path, help="folder for the figures")
     arguments = parser.parse_args()
     catalogue = catalogue_of(arguments.file, arguments.items)
     items, now_ms = read_model(arguments.events, arguments.items)

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import inputs
+from benchmarks.command import options, with_kafka
 from benchmarks.live import SETTLED_AFTER_S, System, running
 from benchmarks.report import emit, table
 from reco_stream.canary import Round, measure
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace, kafka: KafkaServer, folder: Path) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--log", type=Path, help="event log, as `reco replay` reads it; none: the long tail")
     parser.add_argument("--items", type=int, default=20_000, help="items of the long tail")
     parser.add_argument("--before", type=int, default=60_000, help="events that make the state")
@@ -89,13 +89,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--partitions", type=int, default=12)
-    parser.add_argument("--json", type=Path, help="folder for the figures")
-    arguments = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        KafkaServer(Path(folder) / "kafka", heap="1g", die_with_parent=True) as kafka,
-    ):
-        run(arguments, kafka, Path(folder))
+    with_kafka(run, parser)
 
 
 if __name__ == "__main__":

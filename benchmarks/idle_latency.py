@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks import inputs
+from benchmarks.command import options, with_kafka
 from benchmarks.contenders import Baseline, Log, Running
 from benchmarks.report import emit, table
 from reco_stream.kafka_clients import client_kwargs
@@ -84,17 +84,11 @@ def run(arguments: argparse.Namespace, kafka: KafkaServer, folder: Path) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--events", type=int, default=200)
     parser.add_argument("--partitions", type=int, default=12)
     parser.add_argument("--settle", type=float, default=15.0, help="seconds for the worker to own its partitions")
-    parser.add_argument("--json", type=Path, help="folder for the figures")
-    arguments = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        KafkaServer(Path(folder) / "kafka", heap="512m", die_with_parent=True) as kafka,
-    ):
-        run(arguments, kafka, Path(folder))
+    with_kafka(run, parser)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ Run: python -m benchmarks.memory [--json FOLDER]
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import inputs
+from benchmarks.command import options
 from benchmarks.contenders import Baseline, Contender, Log, Ours
 from benchmarks.measure import memory_mb, watch
 from benchmarks.report import emit, table
@@ -44,12 +44,11 @@ def run(contender: Contender, log: Log, folder: Path, limit_s: float) -> dict[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--events", type=int, default=3_000_000)
     parser.add_argument("--items", type=int, default=1_000_000)
     parser.add_argument("--partitions", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=900.0, help="longest run")
-    parser.add_argument("--json", type=Path, help="folder for the figures")
     arguments = parser.parse_args()
     contenders: list[Contender] = [Baseline("engine without read models", "engine_only"), Ours("reco worker, whole")]
     found: dict[str, dict[str, float]] = {}

@@ -19,7 +19,6 @@ import asyncio
 import os
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from statistics import median
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks import inputs
+from benchmarks.command import options, with_kafka
 from benchmarks.contenders import Baseline, Log
 from benchmarks.measure import watch
 from benchmarks.report import emit, medians, table
@@ -168,20 +168,14 @@ def run(arguments: argparse.Namespace, kafka: KafkaServer, folder: Path) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--log", type=Path, help="event log, as `reco replay` reads it; none: the long tail")
     parser.add_argument("--events", type=int, help="at most so many events")
     parser.add_argument("--partitions", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--session-timeout", type=float, default=10.0)
-    parser.add_argument("--json", type=Path, help="folder for the figures")
-    arguments = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        KafkaServer(Path(folder) / "kafka", heap="1g", die_with_parent=True) as kafka,
-    ):
-        run(arguments, kafka, Path(folder))
+    with_kafka(run, parser)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ import argparse
 import asyncio
 import json
 import random
-import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -31,6 +30,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks import inputs
+from benchmarks.command import options, with_kafka
 from benchmarks.http_load import Request, Result, closed_loop, get, in_turn
 from benchmarks.live import SETTLED_AFTER_S, System, hour_of, running
 from benchmarks.measure import thread_cpu_seconds
@@ -182,7 +182,7 @@ def run(arguments: argparse.Namespace, kafka: KafkaServer, folder: Path) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--log", type=Path, help="event log, as `reco replay` reads it; none: the long tail")
     parser.add_argument("--items", type=int, default=20_000, help="items of the long tail")
     parser.add_argument("--before", type=int, default=60_000, help="events that make the state")
@@ -191,13 +191,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--partitions", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=4.0, help="length of each series of questions")
-    parser.add_argument("--json", type=Path, help="folder for the figures")
-    arguments = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        KafkaServer(Path(folder) / "kafka", heap="1g", die_with_parent=True) as kafka,
-    ):
-        run(arguments, kafka, Path(folder))
+    with_kafka(run, parser)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ import asyncio
 import json
 import multiprocessing
 import random
-import tempfile
 import time
 import uuid
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
+from benchmarks.command import options, with_kafka
 from benchmarks.freshness import capacity
 from benchmarks.http_load import Result, closed_loop, get, in_turn, open_loop, post
 from benchmarks.inputs import load, read_inputs
@@ -172,7 +172,7 @@ def run(arguments: argparse.Namespace, kafka: KafkaServer, folder: Path) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--log", type=Path, help="event log, as `reco replay` reads it; none: the long tail")
     parser.add_argument("--events", type=int, default=200_000, help="events that are loaded before")
     parser.add_argument("--fresh", type=int, default=500_000, help="events after those, at most")
@@ -185,13 +185,7 @@ def main() -> None:
     parser.add_argument("--over-http", action="store_true", help="they come over HTTP and not from Kafka")
     parser.add_argument("--hop-rate", type=int, default=200, help="requests a second for the hop")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement")
-    parser.add_argument("--json", type=Path, help="folder for the figures")
-    arguments = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        KafkaServer(Path(folder) / "kafka", heap="1g", die_with_parent=True) as kafka,
-    ):
-        run(arguments, kafka, Path(folder))
+    with_kafka(run, parser)
 
 
 if __name__ == "__main__":

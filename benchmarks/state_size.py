@@ -20,7 +20,6 @@ Run: python -m benchmarks.state_size [--json FOLDER] [--folder ON_A_BIG_DISK]
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -33,6 +32,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agents.events import EventProcessor
+from benchmarks.command import options
 from benchmarks.inputs import FIRST_MS, ZIPF, long_tail
 from benchmarks.report import emit, medians, table
 from reco_stream.domain.partitioner import partition_of
@@ -239,12 +239,11 @@ def measure(size: Size, zipf: float, events: int, folder: Path) -> dict[str, flo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--events", type=int, default=400_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sizes", nargs="*", choices=list(SIZES), default=list(SIZES))
     parser.add_argument("--folder", type=Path, help="where the stores lie; needs three times the largest size")
-    parser.add_argument("--json", type=Path, help="folder for the figures")
     arguments = parser.parse_args()
     rounds: dict[tuple[str, str], list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory(dir=arguments.folder) as made:

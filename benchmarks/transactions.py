@@ -24,6 +24,7 @@ from pathlib import Path
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from benchmarks.command import options
 from benchmarks.report import emit, medians, table
 from reco_stream.engine.changelog import Appender, BrokerLink
 from reco_stream.engine.store import Record
@@ -131,11 +132,10 @@ def run(arguments: argparse.Namespace, kafka: KafkaServer) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("--checkpoints", type=int, default=300)
     parser.add_argument("--rows", type=int, nargs="+", default=[100, 700, 2_000], help="of one checkpoint")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="folder for the figures")
     arguments = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
