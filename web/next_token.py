@@ -30,7 +30,7 @@ def write_token(shown: frozenset[bytes], items: Iterable[str]) -> str | None:
     >>> write_token(frozenset(), ["a"]) == write_token(read_token(write_token(frozenset(), ["a"])), [])
     True
     """
-    marks = sorted(shown | {mark(item) for item in items})
+    marks = sorted(shown.union(map(mark, items)))
     if len(marks) > MAX_SHOWN:
         return None
     return base64.urlsafe_b64encode(b"".join(marks)).decode().rstrip("=")

@@ -112,7 +112,7 @@ class Recommender:
         return Recommendations(
             user_id=user,
             recommendation_id=os.urandom(16).hex(),
-            recommendations=[self._item(scored, wish.explain) for scored in ranking.items],
+            recommendations=self._items(ranking.items, wish.explain),
             as_of=known_until,
             source=source,
             model=self._services.ranker(wish.ranker).name,
@@ -122,20 +122,23 @@ class Recommender:
             next=_next(ranking, wish),
         )
 
-    def _item(self, scored: Scored, explain: bool) -> RecommendedItem:
+    def _items(self, found: Sequence[Scored], explain: bool) -> list[RecommendedItem]:
         title_of = self._services.title_of
-        title = title_of(scored.item) or UNSET
-        item = RecommendedItem(scored.item, round(scored.score, SCORE_DIGITS), scored.reason.words(title_of), title)
+        items = [
+            RecommendedItem(item, round(score, SCORE_DIGITS), reason.words(title_of), title_of(item) or UNSET)
+            for item, score, reason, _, _ in found
+        ]
         if explain:
-            item.parts = {name: round(part, SCORE_DIGITS) for name, part in scored.parts.items()}
-            item.evidence = dict(scored.evidence) or UNSET
-        return item
+            for item, scored in zip(items, found, strict=True):
+                item.parts = {name: round(part, SCORE_DIGITS) for name, part in scored.parts.items()}
+                item.evidence = dict(scored.evidence) or UNSET
+        return items
 
 
 def _next(ranking: Ranking, wish: Wish) -> str | UnsetType:
     if len(ranking.items) < wish.count:
         return UNSET
-    return write_token(wish.asked.shown, (scored.item for scored in ranking.items)) or UNSET
+    return write_token(wish.asked.shown, [scored.item for scored in ranking.items]) or UNSET
 
 
 def _timed(answer: Recommendations, started: float) -> Recommendations:

@@ -177,9 +177,10 @@ class Services:
         """Returns the ranker of that name, the default one for None."""
         return self.rankers[name or self.settings.ranker]
 
-    def title_of(self, item: str) -> str | None:
-        """Returns the item's title where the catalogue has one."""
-        return self.catalogue.title_of(item) if self.catalogue is not None else None
+    @property
+    def title_of(self) -> Callable[[str], str | None]:
+        """Returns what tells an item's title, None where the catalogue has none."""
+        return self.catalogue.title_of if self.catalogue is not None else _no_title
 
     def waiting_for(self) -> list[str]:
         """Returns what this worker is not ready for, in words; when nothing is wired, what the state itself knows."""
@@ -189,3 +190,7 @@ class Services:
         if not owned:
             return ["no partition is assigned to this worker yet"]
         return [f"partition {p} is being restored" for p in sorted(owned) if not self.state.is_running(p)]
+
+
+def _no_title(_: str) -> None:
+    return None

@@ -40,9 +40,9 @@ def user_state(services: Services, user: str) -> UserState:
     weights = services.settings.event_weights
     hidden = frozenset(row.excluded)
     recent = [
-        RecentItem(entry.item, weights.get(entry.type, 0.0), entry.time_ms, entry.type)
-        for entry in newest_first(row)
-        if entry.item not in hidden
+        RecentItem(item, weights.get(seen.type, 0.0), seen.time_ms, seen.type)
+        for item, seen in reversed(row.items.items())
+        if item not in hidden
     ]
     return UserState(recent, hidden)
 

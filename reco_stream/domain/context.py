@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 
 class Interaction(NamedTuple):
@@ -13,6 +15,11 @@ class Interaction(NamedTuple):
     item: str
     type: str
     time_ms: int
+
+
+# Without a call of Python for each of them, which takes twice as long.
+_interaction: Final[Callable[[tuple[str, str, int]], Interaction]] = partial(tuple.__new__, Interaction)
+_time_ms = itemgetter(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,7 @@ class Context:
 
         The newest session counts as going on however long ago it was: it is still the best that is known of the person.
         """
-        ordered = sorted((Interaction(*event) for event in events), key=lambda event: event.time_ms)
+        ordered = sorted(map(_interaction, events), key=_time_ms)
         start = len(ordered) - 1
         while start > 0 and ordered[start].time_ms - ordered[start - 1].time_ms <= session_gap_ms:
             start -= 1

@@ -29,13 +29,13 @@ class FusionRanker:
         """Returns the ranking; deterministic for equal sessions, weights, item rows and query."""
         if not query.recent:
             return self._filler.rank(query)
-        events = ((seen.item, seen.type, seen.time_ms) for seen in reversed(query.recent))
+        events = [(seen.item, seen.type, seen.time_ms) for seen in reversed(query.recent)]
         context = Context.of(events, query.now_ms, self._session_gap_ms)
         exclude = set(query.hidden)
         if query.exclude_seen:
             exclude.update(seen.item for seen in query.recent)
         found = self._accepted(context, query, exclude)
-        items = [_scored(one, query.explain) for one in found]
+        items = [_explained(one) if query.explain else Scored(one.item, one.score, one.reason) for one in found]
         if len(items) < query.count:
             items += self._filled(query, exclude | {one.item for one in items}, query.count - len(items))
         return Ranking(items)
@@ -52,9 +52,7 @@ class FusionRanker:
         return [filler._replace(score=0.0) for filler in self._filler.rank(nobody).items]
 
 
-def _scored(found: Recommendation, explain: bool) -> Scored:
-    if not explain:
-        return Scored(found.item, found.score, found.reason, {})
+def _explained(found: Recommendation) -> Scored:
     reason = found.reason
     evidence = {
         "kind": reason.kind,

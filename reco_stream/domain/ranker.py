@@ -79,7 +79,7 @@ class Scored(NamedTuple):
     item: str
     score: float
     reason: Why
-    parts: Mapping[str, float]
+    parts: Mapping[str, float] = MappingProxyType({})
     evidence: Mapping[str, Any] = MappingProxyType({})
 
 

@@ -7,6 +7,7 @@ sessions those are, how far back they reach, and whether the item came after it 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 VERBS = {
@@ -42,17 +43,18 @@ class SessionReason(NamedTuple):
 
     def words(self, title_of: Callable[[str], str | None] = lambda _: None) -> str:
         """Return the reason as a person would say it; the anchor is named by its title where there is one."""
-        name = "" if self.anchor is None else title_of(self.anchor) or self.anchor
-        if self.kind == "sessions":
-            verb = VERBS.get(self.anchor_type or "", "chose")
-            order = "then" if self.then else "also"
-            count = "1 session" if self.sessions == 1 else f"{self.sessions} sessions"
-            return f"people who {verb} {name} {order} viewed this: {count} in {span_words(self.span_s)}"
-        if self.kind == "transitive":
+        kind, anchor, anchor_type, sessions, then, span_s = self
+        name = "" if anchor is None else title_of(anchor) or anchor
+        if kind == "sessions":
+            verb = VERBS.get(anchor_type or "", "chose")
+            order = "then" if then else "also"
+            count = "1 session" if sessions == 1 else f"{sessions} sessions"
+            return f"people who {verb} {name} {order} viewed this: {count} in {span_words(span_s)}"
+        if kind == "transitive":
             return f"near what people who chose {name} viewed" if name else "near what similar people viewed"
-        if self.kind == "repeat":
+        if kind == "repeat":
             return "you looked at it a moment ago"
-        if self.kind == "history":
+        if kind == "history":
             return "you chose it before"
         return "popular now"
 
@@ -63,7 +65,11 @@ def span_words(seconds: float) -> str:
     >>> [span_words(seconds) for seconds in (20, 3_500, 7_300, 600_000)]
     ['1 minute', '59 minutes', '3 hours', '7 days']
     """
-    minutes = max(1, -int(-seconds // 60))
+    return _minutes_words(max(1, -int(-seconds // 60)))
+
+
+@lru_cache(maxsize=10_000)  # a week of them
+def _minutes_words(minutes: int) -> str:
     unit, count = "minute", minutes
     if minutes >= 60:
         unit, count = "hour", -(-minutes // 60)

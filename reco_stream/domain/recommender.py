@@ -8,8 +8,9 @@ list.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence, Set
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -64,6 +65,11 @@ class Recommendation(NamedTuple):
     reason: SessionReason
     parts: Mapping[str, float] = _NOTHING
     source_ranks: Mapping[str, int] = _NO_RANKS
+
+
+# Without a call of Python for each of them, which takes twice as long.
+_recommendation: Final[Callable[[tuple[Any, ...]], Recommendation]] = partial(tuple.__new__, Recommendation)
+_reason: Final[Callable[[tuple[Any, ...]], SessionReason]] = partial(tuple.__new__, SessionReason)
 
 
 def is_sampled(key: str, one_in: int = SAMPLE_ONE_IN) -> bool:
@@ -205,6 +211,7 @@ class Recommender:
         found = rank(self._bank.scorer, self._transitive.scorer, known, question, self._limits, weights, count)
         types = {event.item: event.type for event in context.recent}
         recommended = []
+        reason: SessionReason
         for number, chance, old, again, anchor, sessions, after, age_s in found:
             if anchor < 0:
                 reason = _HISTORY if old else _TRANSITIVE
@@ -212,8 +219,9 @@ class Recommender:
                 reason = _REPEAT
             else:
                 item = names[seen[anchor]]
-                reason = SessionReason("sessions", item, types[item], sessions, after >= THEN_SHARE * sessions, age_s)
-            recommended.append(Recommendation(names[number], chance, reason))
+                then = after >= THEN_SHARE * sessions
+                reason = _reason(("sessions", item, types[item], sessions, then, age_s))
+            recommended.append(_recommendation((names[number], chance, reason, _NOTHING, _NO_RANKS)))
         return recommended
 
     def _past(self, context: Context) -> tuple[list[int], Floats]:

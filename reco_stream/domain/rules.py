@@ -60,6 +60,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     @property
     def filter(self) -> Filter:
         """The part that an item passes or not."""
+        if self is NO_RULES:  # of nearly every question
+            return NO_FILTER
         return Filter(*(getattr(self, name) for name in Filter._fields))
 
     @property

@@ -154,7 +154,8 @@ class SessionIndex:
 
     def postings(self, numbers: list[int]) -> list[Slots]:
         """Return the slots of the newest sessions of each item, up to 2 m, in no particular order; read them only."""
-        return [self._postings.of(number) for number in numbers]
+        slots, offsets, counts = self._postings.slots, self._postings.offsets, self._postings.counts
+        return [slots[offsets[number] : offsets[number] + counts[number]] for number in numbers]
 
     def arrays(self) -> tuple[npt.NDArray[np.int32], Slots, Slots, int]:
         """Return what scoring reads, valid until a change: items of the arena, order and figures by slot, items."""
