@@ -100,6 +100,7 @@ def main() -> None:
     parser.add_argument("--fresh", type=int, default=600_000, help="at most so many of the following events are sent")
     parser.add_argument("--items", type=int, default=50_000, help="items of the long tail")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement")
+    parser.add_argument("--warm-up", type=float, default=20.0, help="seconds of single events that are not shown")
     with_kafka(run, parser)
 
 
