@@ -74,7 +74,8 @@ class ContentModel:
         share: Share | None = None,
     ) -> None:
         """Without an `encoder`, one is fitted on the catalogue. Nothing is done before both topics are `complete`."""
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(folder)
         folder.mkdir(parents=True)
         self._catalogue = catalogue
         self._folder = folder
