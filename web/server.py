@@ -94,26 +94,31 @@ class Connection(RequestHandler):
             super().data_received(data)
         finally:
             self._waiter = idle
-        self._go_on()
-        if self._messages or self._request_in_progress:
+        whole = self._go_on()
+        if whole or self._messages or self._request_in_progress:
             self._stop_timer()
         elif self._head_timer is None and not self._force_close:
             self._head_timer = self._loop.call_later(self._head_timeout_s, self._cut_off)
 
-    def _go_on(self) -> None:
-        """Deals with the request that is there, or wakes whoever does, unless one is under way."""
+    def _go_on(self) -> bool:
+        """Deals with the request that is there, or wakes whoever does, unless one is under way.
+
+        Returns whether one was dealt with: the time for its head is over then, and that of an idle connection begins
+        (aiohttp/web_protocol.py:550 `_process_keepalive`).
+        """
         idle = self._waiter
         if idle is None or idle.done() or not self._messages or self._request_in_progress:
-            return
+            return False
         message, payload = self._messages[0]
         if isinstance(message, RawRequestMessage) and self._is_plain(message):
             path = message.path.partition("?")[0]
             if message.method == hdrs.METH_GET and path in self._answers:
                 if payload is EMPTY_PAYLOAD and self._answered(self._answers[path], message):
-                    return
+                    return True
             elif message.method == hdrs.METH_POST and path in self._takes and self._taken(self._takes[path], payload):
-                return
+                return True
         idle.set_result(None)
+        return False
 
     def _is_plain(self, message: RawRequestMessage) -> bool:
         """Says whether this is the only request that is there, and its answer needs nothing but a body."""

@@ -71,6 +71,23 @@ async def test_a_head_that_does_not_end_is_cut_off(port: int) -> None:
     writer.close()
 
 
+async def test_a_connection_stays_open_after_an_answer_at_once() -> None:
+    app = web.Application()
+    client = TestClient(QuickServer(app, {"/": lambda _: b"at once"}))
+    await client.start_server()
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    for pause_s in (0.0, 0.05, 0.3):  # the time for a head is 0.1 s
+        await asyncio.sleep(pause_s)
+        writer.write(HELLO)
+        async with asyncio.timeout(10):
+            assert (await reader.readuntil(b"at once")).startswith(b"HTTP/1.1 200 ")
+    writer.write(HELLO[:10])
+    async with asyncio.timeout(10):
+        assert await reader.read() == b""
+    writer.close()
+    await client.close()
+
+
 async def test_drops_of_a_head_do_not_win_time(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     ended = asyncio.create_task(reader.read())
