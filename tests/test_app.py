@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from reco_stream.app import spare_the_garbage_collector
+from reco_stream.app import build_app, spare_the_garbage_collector
 from reco_stream.canary import measure
 from reco_stream.local_workers import Worker, wait_until_ready
 from reco_stream.ports import free_ports
+from reco_stream.settings import Settings
 from reco_stream.settings_loader import load_settings
 from reco_stream.topics import create_topics
 from reco_stream.worker_api import get, post
@@ -173,3 +174,9 @@ def test_the_garbage_collector_leaves_alone_what_was_loaded_at_start() -> None:
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)
+
+
+async def test_a_worker_that_is_stopped_before_it_has_started_just_ends(tmp_path: Path) -> None:
+    app = build_app(Settings(data_dir=tmp_path))
+    await app.on_stop()
+    assert not app.engine.partitions
