@@ -68,6 +68,7 @@ WATCHED = [
     Place("aiohttp/streams.py", 284, "feed_data", "2974d8613131"),
     Place("aiohttp/web_protocol.py", 307, "shutdown", "4029d5c67525"),
     Place("aiohttp/web_protocol.py", 438, "data_received", "5a4ac2cd67f1"),
+    Place("aiohttp/web_protocol.py", 550, "_process_keepalive", "1d043790b1f2"),
     Place("aiohttp/web_protocol.py", 610, "start", "86c9a780a36c"),
     Place("aiohttp/web_protocol.py", 850, "handle_error", "575e8489c915"),
     # Named nowhere, but what the engine does only makes sense while these do what they do.
