@@ -6,7 +6,7 @@ COPY requirements.lock /src/
 RUN /opt/reco/bin/pip install --no-cache-dir --require-hashes -r /src/requirements.lock
 COPY pyproject.toml README.md LICENSE /src/
 COPY deploy/kafka /src/deploy/kafka
-COPY deploy/compile_domain.py /src/deploy/
+COPY deploy/compile_cpp.py /src/deploy/
 COPY reco_stream /src/reco_stream
 COPY agents /src/agents
 COPY tables /src/tables

@@ -11,12 +11,10 @@ from reco_stream import metrics
 from reco_stream.domain.partitioner import partition_of
 from reco_stream.engine.checkpoint import Rejection
 from reco_stream.engine.delivery import each_batch
-from reco_stream.engine.table import Rows
+from reco_stream.engine.store import PartitionStore
 from reco_stream.events import BadEvent, EventRules, decode_event
-from tables.fold import fold_event
-from tables.recent import RECENT
+from tables.compiled_fold import CompiledRows
 from tables.rules import TableRules
-from tables.sessions import Ended, left_rows
 
 
 class EventProcessor:
@@ -36,17 +34,19 @@ class EventProcessor:
         self._table_rules = table_rules
         self._learning = learning
         self._types: Counter[str] = Counter()
-        # sessions that have left their user's row since the last checkpoint
-        self._ended: list[Ended] = []
 
-    def fold(self, rows: Rows, record: Any) -> Rejection | None:
+    def rows_over(self, store: PartitionStore, budget_bytes: int) -> CompiledRows:
+        """The partition's rows, with the rules that fold into them."""
+        return CompiledRows(store, self._table_rules, budget_bytes)
+
+    def fold(self, rows: CompiledRows, record: Any) -> Rejection | None:
         """Applies one record to `rows`; bad bytes, bad fields and wrong partitions come back as a rejection."""
         try:
             event = decode_event(record.key, record.value, record.timestamp, self._event_rules)
         except BadEvent as bad:
             return Rejection(record, bad.reason, bad.detail)
         # Whoever has a row here was found at home before, for others the hash costs 3 us; who has none has no sessions.
-        if rows.get(RECENT, event.user) is None:
+        if not rows.knows(event.user):
             home = partition_of(event.user, self._partitions)
             if home != self._partition:
                 return Rejection(
@@ -55,29 +55,21 @@ class EventProcessor:
                     f"user {event.user!r} belongs to partition {home}, found in {self._partition}; partition by "
                     "murmur2 of the key (librdkafka: partitioner=murmur2_random), then replay this record",
                 )
-        if event.time_ms > rows.stream_time_ms:
-            rows.stream_time_ms = event.time_ms
         if self._learning is not None:
             self._learning.before(rows, event)
-        self._ended += fold_event(rows, event, self._table_rules)
+        rows.fold(event)
         self._types[event.type] += 1
         return None
-
-    def leaving(self) -> list[tuple[bytes, bytes]]:
-        """(key, row) of each user's sessions that have left the row: nothing but the log knows them any more."""
-        return left_rows(self._ended)
 
     def applied(self) -> None:
         for event_type, count in self._types.items():
             metrics.events_processed.labels(event_type).inc(count)
         self._types.clear()
-        self._ended.clear()
         if self._learning is not None:
             self._learning.applied()
 
     def aborted(self) -> None:
         self._types.clear()
-        self._ended.clear()
         if self._learning is not None:
             self._learning.aborted()
 

@@ -22,7 +22,7 @@ from reco_stream.domain.fusion import SCENARIOS
 from reco_stream.domain.fusion_learning import LENGTHS, ScenarioLearner
 from reco_stream.domain.recommender import Recommender, is_sampled
 from reco_stream.engine.published import Stamp, seal, unseal
-from reco_stream.engine.table import Rows
+from reco_stream.engine.table import ReadableRows
 from reco_stream.events import Event
 from tables.recent import RECENT, newest_first
 
@@ -56,7 +56,7 @@ class Learning:
         self._partitions[number] = PartitionLearning(self, learners)
         return self._partitions[number]
 
-    def context(self, rows: Rows, event: Event) -> Context | None:
+    def context(self, rows: ReadableRows, event: Event) -> Context | None:
         """What the ranker would have been asked just before a sampled `event`; None when nobody asks."""
         now = self._clock()
         if now < self._next_at or event.negative or not is_sampled(f"{event.user}/{event.time_ms}"):
@@ -114,7 +114,7 @@ class PartitionLearning:
         self._shared = shared
         self._asked: list[tuple[Context, str]] = []
 
-    def before(self, rows: Rows, event: Event) -> None:
+    def before(self, rows: ReadableRows, event: Event) -> None:
         """Call before each event is folded."""
         context = self._shared.context(rows, event)
         if context is not None:

@@ -31,7 +31,6 @@ from reco_stream.settings import Settings
 STAGES: Final = (
     "decode the event",
     "rules",
-    "decode rows",
     "RocksDB read",
     "encode rows",
     "build the RecordBatch",
@@ -72,7 +71,7 @@ def clocked(log: Log, round_number: int, folder: Path, limit_s: float) -> dict[s
         clocks_s += calls * (inside + outside)
         found[stage] = (per_event("stages_s", stage) - calls * inside) * 1e6
     # Stages inside the rules take their clocks' cost there.
-    found["rules"] -= sum(per_event("calls", stage) for stage in ("decode rows", "RocksDB read")) * outside * 1e6
+    found["rules"] -= per_event("calls", "RocksDB read") * outside * 1e6
     for thread in ("consumer thread", "RocksDB's threads", "other threads"):
         found[thread] = per_event("threads_s", thread) * 1e6
     in_all = (last["process_s"] - first["process_s"]) / events - clocks_s

@@ -37,7 +37,6 @@ from benchmarks.inputs import FIRST_MS, ZIPF, long_tail
 from benchmarks.report import emit, medians, table
 from reco_stream.domain.partitioner import partition_of
 from reco_stream.engine.changelog import Appender, Claim
-from reco_stream.engine.rows import RowCache
 from reco_stream.engine.store import PartitionStore, Record, StoreResources
 from reco_stream.engine.table import MemoryRows, Table
 from reco_stream.events import Event
@@ -182,10 +181,13 @@ class Bench:
         self.stores = [PartitionStore(folder / str(number), resources) for number in range(PARTITIONS)]
         for store in self.stores:
             store.open()
-        self._caches = [RowCache(store, (settings.row_cache_mb << 20) // PARTITIONS) for store in self.stores]
         rules = TableRules()
         self._processors = [
             EventProcessor(number, PARTITIONS, settings.event_rules(), rules) for number in range(PARTITIONS)
+        ]
+        self._caches = [
+            processor.rows_over(store, (settings.row_cache_mb << 20) // PARTITIONS)
+            for processor, store in zip(self._processors, self.stores, strict=True)
         ]
         self._appenders = [Appender(None, "t", number, Claim(1, 1)) for number in range(PARTITIONS)]  # type: ignore[arg-type]
         self._stream_time_ms = [0] * PARTITIONS

@@ -79,7 +79,6 @@ CO_VIEW: Table[CoViewRow] = Table(
     prefix=b"c",
     encode=msgspec.msgpack.Encoder().encode,
     decode=msgspec.msgpack.Decoder(CoViewRow).decode,
-    growth=2,
 )
 
 

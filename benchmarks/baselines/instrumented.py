@@ -17,14 +17,13 @@ from time import process_time, thread_time
 from typing import Any
 
 import agents.events
-import reco_stream.engine.rows
 from benchmarks.baselines import engine_only
 from benchmarks.baselines.arguments import parse
 from benchmarks.baselines.progress import Progress
 from benchmarks.measure import TICKS_PER_S
 from reco_stream.engine.changelog import Appender
-from reco_stream.engine.rows import RowCache
 from reco_stream.engine.store import PartitionStore
+from tables.compiled_fold import CompiledRows
 
 WRITE_EVERY_S = 0.5
 CALIBRATION_CALLS = 20_000
@@ -119,9 +118,9 @@ def main() -> None:
     clocks = Clocks()
     overhead = clocks.overhead_s()
     clocks.patch("decode the event", agents.events, "decode_event")
-    clocks.patch("rules", agents.events, "fold_event")
-    clocks.patch("decode rows", reco_stream.engine.rows, "_decoded")
-    clocks.patch("encode rows", RowCache, "encode_dirty")
+    clocks.patch("rules", CompiledRows, "fold")
+    clocks.patch("rules", CompiledRows, "knows")
+    clocks.patch("encode rows", CompiledRows, "encode_dirty")
     clocks.patch("build the RecordBatch", Appender, "_build")
     clocks.patch("RocksDB read", PartitionStore, "get")
     clocks.patch("RocksDB write", PartitionStore, "write")

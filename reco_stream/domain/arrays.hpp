@@ -1,4 +1,4 @@
-// Numpy arrays and lists of Python, as C++ looks at them. Every failure is an exception; `refused` makes it Python's.
+// Numpy arrays, lists and strings of Python, as C++ looks at them. Every failure is an exception; `refused` makes it Python's.
 
 #pragma once
 
@@ -9,6 +9,7 @@
 #include <exception>
 #include <new>
 #include <stdexcept>
+#include <string_view>
 #include <vector>
 
 // A contiguous numpy array, looked at in place as a flat one.
@@ -66,4 +67,15 @@ PyObject* bytes_of(const std::vector<T>& values) {
 inline void append(PyObject* list, PyObject* value) {
     if (list == nullptr || value == nullptr || PyList_Append(list, value) < 0) throw std::bad_exception();
     Py_DECREF(value);
+}
+
+inline PyCFunction method(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)) {
+    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+inline std::string_view text_of(PyObject* string) {
+    Py_ssize_t size;
+    const char* text = PyUnicode_AsUTF8AndSize(string, &size);
+    if (text == nullptr) throw std::bad_exception();
+    return {text, static_cast<std::size_t>(size)};
 }

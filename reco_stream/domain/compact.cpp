@@ -32,17 +32,6 @@ void dealloc(PyObject* self) {
     release(self);
 }
 
-PyCFunction method(PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)) {
-    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
-}
-
-std::string_view text_of(PyObject* string) {
-    Py_ssize_t size;
-    const char* text = PyUnicode_AsUTF8AndSize(string, &size);
-    if (text == nullptr) throw std::bad_exception();
-    return {text, static_cast<std::size_t>(size)};
-}
-
 PyObject* string_of(std::string_view text) {
     return PyUnicode_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size()));
 }

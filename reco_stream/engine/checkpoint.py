@@ -27,7 +27,7 @@ from reco_stream.engine.changelog import Appender
 from reco_stream.engine.crash import crash_point
 from reco_stream.engine.errors import BatchTooLarge, ChangelogCorrupt, EngineError
 from reco_stream.engine.marker import MARKER_KEY, Marker, encode_marker
-from reco_stream.engine.rows import RowCache
+from reco_stream.engine.rows import PartitionRows
 from reco_stream.engine.store import PartitionStore, Record
 from reco_stream.engine.turns import take_turn
 
@@ -54,11 +54,11 @@ class Rejection:
 class Processor(Protocol):
     """What turns records into rows: the application's half of a checkpoint."""
 
-    def fold(self, rows: RowCache, record: Any) -> Rejection | None:
-        """Applies one record to `rows`; a rejection leaves them untouched. If it raises, all is folded anew."""
+    def rows_over(self, store: PartitionStore, budget_bytes: int) -> PartitionRows:
+        """The partition's rows over its store, within about so much memory."""
 
-    def leaving(self) -> Sequence[Record]:
-        """(key, row) of what those records took out of rows and nobody can publish once they are stored."""
+    def fold(self, rows: Any, record: Any) -> Rejection | None:
+        """Applies one record to those rows; a rejection leaves them untouched. If it raises, all is folded anew."""
 
     def applied(self) -> None:
         """The records folded since the last call are in the log and in the store."""
@@ -82,7 +82,7 @@ class Checkpointer:
     def __init__(
         self,
         store: PartitionStore,
-        rows: RowCache,
+        rows: PartitionRows,
         appender: Appender,
         marker: Marker,
         processor: Processor,
@@ -142,7 +142,7 @@ class Checkpointer:
             applied=part[-1].offset,
             stream_time_ms=self.rows.stream_time_ms,
         )
-        if leaving := self._processor.leaving():
+        if leaving := self.rows.leaving():
             async with self._publishing(leaving):  # folded again after a crash, they leave again, as the same values
                 crash_point("checkpoint.left")
                 await self.commit_rows(encoded)  # steps 2 and 3

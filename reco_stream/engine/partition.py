@@ -32,7 +32,6 @@ from reco_stream.engine.marker import FENCE_KEY, RULES_KEY, Fence, Marker, encod
 from reco_stream.engine.pace import Pace
 from reco_stream.engine.publisher import Publisher, PublishesRows
 from reco_stream.engine.recovery import keys_since, restore, why_useless
-from reco_stream.engine.rows import RowCache
 from reco_stream.engine.store import PartitionStore, Record
 from reco_stream.engine.turns import take_turn
 
@@ -99,7 +98,7 @@ class Partition:
         self._published = published
         self._dead_letters = dead_letters
         self._observer = observer
-        self.rows = RowCache(store, config.row_cache_bytes)
+        self.rows = processor.rows_over(store, config.row_cache_bytes)
         self._queue: asyncio.Queue[Sequence[Any]] = asyncio.Queue(_QUEUED_BATCHES)
         self._idle = asyncio.Event()
         self._mid_batch = False

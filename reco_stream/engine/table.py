@@ -20,7 +20,7 @@ class Table(Generic[R]):
     `prefix` is the one byte in front of each key (UTF-8) in the store and in the changelog. `decode(encode(row))`
     must fold on exactly like `row` itself, and the same events must give the same bytes on every machine. Raise
     `version` when bytes written by older code would be read wrongly: it is part of the fingerprint that refuses such
-    state. `growth` is how many times its encoded bytes a decoded row takes, about.
+    state.
 
     Tables compare and hash by identity, so that a table is a cheap dictionary key.
     """
@@ -30,15 +30,21 @@ class Table(Generic[R]):
     encode: Callable[[R], bytes]
     decode: Callable[[bytes], R]
     version: int = 1
-    growth: int = 7
 
     def __post_init__(self) -> None:
         if len(self.prefix) != 1:
             raise ValueError(f"table {self.name!r}: prefix must be one byte, got {self.prefix!r}")
 
 
+class ReadableRows(Protocol):
+    """Rows of one partition that can be looked at."""
+
+    def get(self, table: Table[R], key: str, /) -> R | None:
+        """Return the row or None."""
+
+
 class Rows(Protocol):
-    """The decoded rows of one partition, as a fold sees them.
+    """The decoded rows of one partition, as a fold in Python sees them.
 
     `stream_time_ms` is the highest event time applied, the event being folded included.
     """

@@ -9,15 +9,14 @@ import pytest
 from agents.events import EventProcessor
 from reco_stream import metrics
 from reco_stream.domain.partitioner import partition_of
-from reco_stream.engine.table import MemoryRows
 from reco_stream.settings import Settings
+from tables.compiled_fold import CompiledRows
 from tables.recent import RECENT
 from tables.rules import TableRules
-from tables.sessions import SESSIONS
+from tests.engine.python_rows import DictStore
 
 PARTITIONS = 4
 NOW_MS = 1_700_000_000_000
-FIRST_MS = NOW_MS - 86_400_000
 
 
 @dataclass
@@ -40,15 +39,21 @@ def processor(user: str = "u1", shift: int = 0) -> EventProcessor:
     return EventProcessor(home, PARTITIONS, Settings().event_rules(), TableRules())
 
 
+def new_rows() -> CompiledRows:
+    rows = processor().rows_over(DictStore(), 1 << 20)
+    rows.begin(0)
+    return rows
+
+
 def test_event_becomes_rows_and_moves_stream_time() -> None:
-    rows = MemoryRows()
+    rows = new_rows()
     assert processor().fold(rows, record(timestamp=NOW_MS - 5_000)) is None
     assert rows.stream_time_ms == NOW_MS - 5_000
     assert rows.get(RECENT, "u1") is not None
 
 
 def test_late_event_does_not_move_stream_time_back() -> None:
-    rows, fold = MemoryRows(), processor().fold
+    rows, fold = new_rows(), processor().fold
     fold(rows, record(timestamp=NOW_MS))
     fold(rows, record(timestamp=NOW_MS - 60_000))
     assert rows.stream_time_ms == NOW_MS
@@ -64,45 +69,20 @@ def test_late_event_does_not_move_stream_time_back() -> None:
     ],
 )
 def test_bad_record_is_rejected_and_changes_no_row(bad: Record, reason: str) -> None:
-    rows = MemoryRows()
+    rows = new_rows()
     rejection = processor().fold(rows, bad)
     assert rejection is not None
     assert rejection.reason == reason
     assert rejection.record is bad
-    assert rows.snapshot() == {}
+    assert rows.encode_dirty() == []
 
 
 def test_record_in_the_wrong_partition_names_the_right_one_and_the_cure() -> None:
-    rejection = processor(shift=1).fold(MemoryRows(), record())
+    rejection = processor(shift=1).fold(new_rows(), record())
     assert rejection is not None
     assert rejection.reason == "wrong_partition"
     assert f"belongs to partition {partition_of('u1', PARTITIONS)}" in rejection.detail
     assert "murmur2_random" in rejection.detail
-
-
-def test_sessions_that_leave_a_row_are_known_until_they_are_applied() -> None:
-    rows = MemoryRows()
-    one = EventProcessor(
-        *(partition_of("u1", PARTITIONS), PARTITIONS, Settings().event_rules(), TableRules(sessions_kept=2))
-    )
-
-    def left() -> list[tuple[bytes, list[int]]]:
-        return [
-            (key, [old.opened_ms - FIRST_MS for old in SESSIONS.decode(row or b"").sessions])
-            for key, row in one.leaving()
-        ]
-
-    for hour in range(4):
-        assert left() == ([] if hour < 3 else [(b"su1", [0])])
-        for second in range(2):
-            one.fold(rows, record(timestamp=FIRST_MS + hour * 3_600_000 + second * 1_000))
-    assert left() == [(b"su1", [0, 3_600_000])]
-    one.applied()
-    assert left() == []
-    one.fold(rows, record(timestamp=FIRST_MS + 9 * 3_600_000))
-    assert len(left()) == 1
-    one.aborted()
-    assert left() == []
 
 
 def test_only_applied_events_are_counted() -> None:
@@ -110,10 +90,10 @@ def test_only_applied_events_are_counted() -> None:
         return metrics.events_processed.labels("view")._value.get()  # type: ignore[no-any-return]
 
     before, one = counted(), processor()
-    one.fold(MemoryRows(), record())
+    one.fold(new_rows(), record())
     one.aborted()
     one.applied()
     assert counted() == before
-    one.fold(MemoryRows(), record())
+    one.fold(new_rows(), record())
     one.applied()
     assert counted() == before + 1

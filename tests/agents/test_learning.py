@@ -15,6 +15,7 @@ from reco_stream.events import Event
 from reco_stream.settings import Settings
 from tables.fold import fold_event
 from tables.rules import TableRules
+from tests.engine.python_rows import DictStore
 
 NOW_MS = 1_700_000_000_000
 GAP_MS = 1_800_000
@@ -150,7 +151,8 @@ def test_processor_asks_before_it_folds() -> None:
     home = partition_of(first.user, 4)
     one = shared.partition(home)
     processor = EventProcessor(home, 4, Settings().event_rules(), TableRules(), one)
-    rows = MemoryRows()
+    rows = processor.rows_over(DictStore(), 1 << 20)
+    rows.begin(0)
     for event in (first, second):
         assert processor.fold(rows, _record(event)) is None
     processor.applied()

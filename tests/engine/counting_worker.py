@@ -18,8 +18,9 @@ from reco_stream.engine.checkpoint import Limits, Rejection
 from reco_stream.engine.config import EngineConfig
 from reco_stream.engine.engine import Engine
 from reco_stream.engine.marker import Marker
-from reco_stream.engine.store import Record
-from reco_stream.engine.table import Rows, Table
+from reco_stream.engine.store import PartitionStore
+from reco_stream.engine.table import Table
+from tests.engine.python_rows import PythonRows
 
 PARTITIONS = 2
 # (events, checksum of their values in order): a lost, repeated or swapped event changes it
@@ -33,15 +34,15 @@ def count(row: Count | None, value: bytes) -> Count:
 
 
 class CountingProcessor:
-    def fold(self, rows: Rows, record: Any) -> Rejection | None:
+    def rows_over(self, store: PartitionStore, budget_bytes: int) -> PythonRows:
+        return PythonRows(store)
+
+    def fold(self, rows: PythonRows, record: Any) -> Rejection | None:
         if record.value == b"bad":
             return Rejection(record, "bad", "the test says so")
         key = record.key.decode()
         rows.put(COUNTS, key, count(rows.get(COUNTS, key), record.value))
         return None
-
-    def leaving(self) -> Sequence[Record]:
-        return ()
 
     def applied(self) -> None: ...
 

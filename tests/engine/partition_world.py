@@ -13,9 +13,10 @@ from reco_stream.engine.marker import MARKER_KEY, Marker, decode_marker
 from reco_stream.engine.partition import Partition
 from reco_stream.engine.published import unseal
 from reco_stream.engine.publisher import Measure
-from reco_stream.engine.store import Record
-from reco_stream.engine.table import Rows, Table
+from reco_stream.engine.store import PartitionStore
+from reco_stream.engine.table import Table
 from tests.engine.fakes import FakeBroker, FakeDisk, FakeLink, LogRecord, MemoryStore
+from tests.engine.python_rows import PythonRows
 
 TEXT: Table[str] = Table("text", b"t", str.encode, bytes.decode)
 CHANGELOG, STATS = "app-state-changelog", "app.item-stats"
@@ -25,15 +26,15 @@ class Appends:
     def __init__(self) -> None:
         self.aborts = 0
 
-    def fold(self, rows: Rows, record: Any) -> Rejection | None:
+    def rows_over(self, store: PartitionStore, budget_bytes: int) -> PythonRows:
+        return PythonRows(store)
+
+    def fold(self, rows: PythonRows, record: Any) -> Rejection | None:
         if record.value == b"bad":
             return Rejection(record, "bad", "")
         key = record.key.decode()
         rows.put(TEXT, key, (rows.get(TEXT, key) or "") + record.value.decode())
         return None
-
-    def leaving(self) -> Sequence[Record]:
-        return ()
 
     def applied(self) -> None: ...
 

@@ -12,10 +12,10 @@ from reco_stream.engine.changelog import Appender
 from reco_stream.engine.checkpoint import Checkpointer, Limits, Rejection
 from reco_stream.engine.errors import BatchTooLarge, ChangelogCorrupt, Fenced, StoreFailed
 from reco_stream.engine.marker import MARKER_KEY, Marker, decode_marker
-from reco_stream.engine.rows import RowCache
-from reco_stream.engine.store import Record
-from reco_stream.engine.table import Rows, Table
+from reco_stream.engine.store import PartitionStore, Record
+from reco_stream.engine.table import Table
 from tests.engine.fakes import FakeBroker, FakeDisk, FakeLink, FakeLog, LogRecord, MemoryStore
+from tests.engine.python_rows import PythonRows
 
 TEXT: Table[str] = Table("text", b"t", str.encode, bytes.decode)
 LIMITS = Limits(max_records=100, max_bytes=1_000_000, slice_ms=1e9)
@@ -27,9 +27,11 @@ class Appends:
     def __init__(self) -> None:
         self.raises: Callable[[Any], None] = lambda record: None
         self.calls: list[str] = []
-        self.left: list[Record] = []
 
-    def fold(self, rows: Rows, record: Any) -> Rejection | None:
+    def rows_over(self, store: PartitionStore, budget_bytes: int) -> PythonRows:
+        return PythonRows(store)
+
+    def fold(self, rows: PythonRows, record: Any) -> Rejection | None:
         if record.value == b"bad":
             return Rejection(record, "bad", "the test says so")
         key = record.key.decode()
@@ -37,18 +39,13 @@ class Appends:
         self.raises(record)
         rows.stream_time_ms = record.offset * 10
         if record.value == b"out":
-            self.left.append((b"tk", b"out"))
+            rows.left.append((b"tk", b"out"))
         return None
 
-    def leaving(self) -> list[Record]:
-        return self.left
-
     def applied(self) -> None:
-        self.left = []
         self.calls.append("applied")
 
     def aborted(self) -> None:
-        self.left = []
         self.calls.append("aborted")
 
 
@@ -67,7 +64,7 @@ class Harness:
         self.published: list[tuple[Record, int]] = []  # and of how many parts the changed keys were known by then
         self.on_gate: Callable[[str], None] = lambda name: None
         self.appender = Appender(link, "changelog", 0, self.broker.claim("app-0"))
-        rows = RowCache(self.store, 1 << 20)
+        rows = self.processor.rows_over(self.store, 1 << 20)
         self.checkpointer = Checkpointer(
             self.store,
             rows,

@@ -15,10 +15,11 @@ from reco_stream.engine import recovery
 from reco_stream.engine.checkpoint import Rejection
 from reco_stream.engine.engine import Engine
 from reco_stream.engine.errors import EXIT_FAILED, EXIT_FENCED, EXIT_REFUSED, Fenced, LogTruncated
-from reco_stream.engine.partition import Phase
+from reco_stream.engine.partition import Partition, Phase
 from reco_stream.engine.store import PartitionStore
 from tests.engine.counting_worker import COUNTS, CountingProcessor, PublishesCounts, Silent, config_for
 from tests.engine.fakes import FakeBroker, FakeDisk, FakeLink, LogRecord, MemoryStore, changelog_reader
+from tests.engine.python_rows import PythonRows
 
 
 class Died(BaseException):
@@ -217,11 +218,16 @@ async def test_assignment_revoked_before_its_tasks_have_begun_leaves_no_coroutin
     assert worker.partitions[0].phase is Phase.SUSPENDED
 
 
+def budget_of(partition: Partition) -> int:
+    assert isinstance(partition.rows, PythonRows)
+    return partition.rows.budget_bytes
+
+
 async def test_cache_budget_is_shared_among_the_partitions(worker: Worker) -> None:
     await worker.own(0, 1)
-    assert {p.rows._half_budget for p in worker.partitions.values()} == {worker.config.row_cache_bytes // 4}
+    assert {budget_of(partition) for partition in worker.partitions.values()} == {worker.config.row_cache_bytes // 2}
     await worker.own(1)
-    assert worker.partitions[1].rows._half_budget == worker.config.row_cache_bytes // 2
+    assert budget_of(worker.partitions[1]) == worker.config.row_cache_bytes
 
 
 async def test_stop_drains_publishes_and_closes(workers: tuple[Worker, Worker]) -> None:

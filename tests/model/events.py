@@ -4,14 +4,14 @@ Rows are lists of source offsets. Rules change them in place, write without read
 half-way, because a cache can be wrong about each of these.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from reco_stream.engine.checkpoint import Rejection
-from reco_stream.engine.store import Record
-from reco_stream.engine.table import Rows, Table
+from reco_stream.engine.store import PartitionStore
+from reco_stream.engine.table import Table
+from tests.engine.python_rows import PythonRows
 
 Row = list[int]
 
@@ -31,9 +31,11 @@ class EventProcessor:
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
-        self._left: list[Row] = []
 
-    def fold(self, rows: Rows, record: Any) -> Rejection | None:
+    def rows_over(self, store: PartitionStore, budget_bytes: int) -> PythonRows:
+        return PythonRows(store)
+
+    def fold(self, rows: PythonRows, record: Any) -> Rejection | None:
         if record.value == BAD:
             return Rejection(record, "bad", "")
         if record.value == FORGET:
@@ -52,24 +54,20 @@ class EventProcessor:
         rows.stream_time_ms = record.offset
         return None
 
-    def _visit(self, rows: Rows, offset: int) -> None:
+    def _visit(self, rows: PythonRows, offset: int) -> None:
         sessions = rows.get(SESSIONS, "all") or []
         if sessions and len(sessions[-1]) < (3 if sessions[-1][0] == 0 else 2):
             sessions[-1].append(offset)
         else:
             sessions.append([offset])
         if len(sessions) > 1:
-            self._left.append(sessions.pop(0))
+            left = [one for _, row in rows.left for one in SESSIONS.decode(row or b"")]
+            rows.left = [(b"sall", SESSIONS.encode([*left, sessions.pop(0)]))]
         rows.put(SESSIONS, "all", sessions)
 
-    def leaving(self) -> Sequence[Record]:
-        return [(b"sall", msgspec.msgpack.encode(self._left))] if self._left else []
+    def applied(self) -> None: ...
 
-    def applied(self) -> None:
-        self._left = []
-
-    def aborted(self) -> None:
-        self._left = []
+    def aborted(self) -> None: ...
 
 
 def fold(events: int) -> dict[bytes, bytes]:

@@ -16,10 +16,10 @@ from reco_stream.engine.checkpoint import Checkpointer
 from reco_stream.engine.marker import MARKER_KEY, RULES_KEY, Marker, encode_marker
 from reco_stream.engine.partition import Partition
 from reco_stream.engine.publisher import Publisher
-from reco_stream.engine.rows import RowCache
 from reco_stream.engine.store import PartitionStore, Record
 from tests.engine import fakes
 from tests.engine.fakes import FakeBroker, FakeLink, changelog_reader
+from tests.engine.python_rows import PythonRows
 from tests.model.simulation import Simulation
 from tests.model.worker import CHANGELOG, Broken, WorkerSource
 
@@ -208,15 +208,14 @@ def floor_before_publish(patch: pytest.MonkeyPatch) -> None:
 
 
 def rows_kept_over_a_recovery(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(RowCache, "clear", lambda self: None)
+    patch.setattr(PythonRows, "clear", lambda self: None)
 
 
 def spoiled_rows_kept(patch: pytest.MonkeyPatch) -> None:
-    def forget_dirty_only(self: RowCache) -> None:
-        for space in self._spaces.values():
-            space.dirty = {}
+    def forget_dirty_only(self: PythonRows) -> None:
+        self.begin(self._saved_stream_time_ms)
 
-    patch.setattr(RowCache, "discard", forget_dirty_only)
+    patch.setattr(PythonRows, "discard", forget_dirty_only)
 
 
 def rejections_after_the_rows(patch: pytest.MonkeyPatch) -> None:

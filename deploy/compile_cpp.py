@@ -1,4 +1,4 @@
-"""Compiles reco_stream/domain/*.cpp when the project is installed: beside their sources, and into the wheel.
+"""Compiles the project's C++ when it is installed: beside the sources, and into the wheel.
 
 `make install` compiles it again after a change.
 """
@@ -11,19 +11,28 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from setuptools import Distribution, Extension
 
-PACKAGE = "reco_stream.domain"
-FOLDER = Path("reco_stream/domain")
+FOLDERS = ("reco_stream/domain", "tables")
+# No fused multiply-add: rows must have the same bytes on every machine, and as the Python rules make them.
+OPTIONS = ["-O3", "-std=c++17", "-ffp-contract=off"]
 
 
 def compile_in_place() -> list[str]:
     """Returns the paths of the compiled modules. Raises CompileError when there is no compiler or it refuses."""
-    headers = [str(path) for path in FOLDER.glob("*.hpp")]
-    options = ["-O3", "-std=c++17"]
+    headers = [str(path) for folder in FOLDERS for path in Path(folder).glob("*.hpp")]
     extensions = [
-        Extension(f"{PACKAGE}.{path.stem}", [str(path)], language="c++", extra_compile_args=options, depends=headers)
-        for path in sorted(FOLDER.glob("*.cpp"))
+        Extension(
+            f"{folder.replace('/', '.')}.{path.stem}",
+            [str(path)],
+            language="c++",
+            extra_compile_args=OPTIONS,
+            depends=headers,
+        )
+        for folder in FOLDERS
+        for path in sorted(Path(folder).glob("*.cpp"))
     ]
-    distribution = Distribution({"name": PACKAGE, "ext_modules": extensions, "packages": ["reco_stream"]})
+    distribution = Distribution(
+        {"name": "reco_stream", "ext_modules": extensions, "packages": ["reco_stream", "tables"]}
+    )
     command = distribution.get_command_obj("build_ext")
     command.inplace = True
     command.ensure_finalized()

@@ -1,0 +1,38 @@
+from typing import TypeVar
+
+from reco_stream.engine.store import PartitionStore, Record
+from reco_stream.engine.table import Table
+from reco_stream.events import Event
+from tables.rules import TableRules
+
+R = TypeVar("R")
+
+class CompiledRows:
+    """The rows of one partition over its store, and the rules of `tables/`, compiled: what `fold.fold_event` does to
+    rows in Python, to the byte. Implements `PartitionRows`.
+
+    Rows are kept within about `budget_bytes`, counted as they lie in memory. Errors: what the Python rules raise, what
+    the store raises, and StoreFailed for a stored row that cannot be decoded; after any of them call `discard`.
+    Raises ValueError for rules that make no sense, such as no half-life.
+    """
+
+    def __init__(self, store: PartitionStore, rules: TableRules, budget_bytes: int, /) -> None: ...
+    @property
+    def stream_time_ms(self) -> int:
+        """Highest event time applied since `begin`, or the one given there."""
+
+    def fold(self, event: Event, /) -> None:
+        """Apply one event. Raises OverflowError for a time outside the years 1970 to 9999."""
+
+    def knows(self, user: str, /) -> bool:
+        """Return whether the user has a recent row."""
+
+    def get(self, table: Table[R], key: str, /) -> R | None:
+        """Return a copy of the row as it is now, or None."""
+
+    def begin(self, stream_time_ms: int, /) -> None: ...
+    def encode_dirty(self) -> list[Record]: ...
+    def leaving(self) -> list[Record]: ...
+    def discard(self) -> None: ...
+    def clear(self) -> None: ...
+    def resize(self, budget_bytes: int, /) -> None: ...
