@@ -23,7 +23,7 @@ check_python() {
     "$1" -c 'import ensurepip, venv' >/dev/null 2>&1 ||
         fail "$1 cannot make virtual environments: install its venv module (Debian: apt-get install python3-venv)"
     "$1" -c 'import os, sysconfig; raise SystemExit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' ||
-        fail "$1 has no headers, which annoy and the scoring are compiled with: install them (Debian: apt-get install python3-dev)"
+        fail "$1 has no headers, which annoy and our C++ are compiled with: install them (Debian: apt-get install python3-dev)"
 }
 
 check_compiler() {
@@ -32,7 +32,7 @@ check_compiler() {
             return
         fi
     done
-    fail "no C++ compiler was found, which annoy and the scoring need: install one (Debian: apt-get install g++; macOS: xcode-select --install)"
+    fail "no C++ compiler was found, which annoy and our C++ need: install one (Debian: apt-get install g++; macOS: xcode-select --install)"
 }
 
 if ! .venv/bin/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1; then

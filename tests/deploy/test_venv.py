@@ -64,7 +64,7 @@ def test_no_headers(tree: Path) -> None:
 
 def test_no_compiler(tree: Path) -> None:
     (tree / "bin" / "python3").symlink_to(sys.executable)
-    assert "no C++ compiler was found, which annoy and the scoring need: install one" in refusal(tree)
+    assert "no C++ compiler was found, which annoy and our C++ need: install one" in refusal(tree)
 
 
 def test_everything_there(tree: Path) -> None:
