@@ -45,16 +45,14 @@ class EventProcessor:
             event = decode_event(record.key, record.value, record.timestamp, self._event_rules)
         except BadEvent as bad:
             return Rejection(record, bad.reason, bad.detail)
-        # Whoever has a row here was found at home before, for others the hash costs 3 us; who has none has no sessions.
-        if not rows.knows(event.user):
-            home = partition_of(event.user, self._partitions)
-            if home != self._partition:
-                return Rejection(
-                    record,
-                    "wrong_partition",
-                    f"user {event.user!r} belongs to partition {home}, found in {self._partition}; partition by "
-                    "murmur2 of the key (librdkafka: partitioner=murmur2_random), then replay this record",
-                )
+        home = partition_of(event.user, self._partitions)
+        if home != self._partition:
+            return Rejection(
+                record,
+                "wrong_partition",
+                f"user {event.user!r} belongs to partition {home}, found in {self._partition}; partition by "
+                "murmur2 of the key (librdkafka: partitioner=murmur2_random), then replay this record",
+            )
         if self._learning is not None:
             self._learning.before(rows, event)
         rows.fold(event)

@@ -136,10 +136,6 @@ PyObject* rows_fold(PyObject* self, PyObject* event) {
     });
 }
 
-PyObject* rows_knows(PyObject* self, PyObject* user) {
-    return guarded([&] { return PyBool_FromLong(fold_of(self).knows(text_of(user))); });
-}
-
 // get(table, key)
 PyObject* rows_get(PyObject* self, PyObject* const* given, Py_ssize_t count) {
     if (count != 2) return PyErr_Format(PyExc_TypeError, "get takes 2 arguments, found %zd", count);
@@ -196,7 +192,6 @@ PyObject* rows_stream_time_ms(PyObject* self, void*) { return PyLong_FromLongLon
 
 PyMethodDef methods[] = {
     {"fold", rows_fold, METH_O, nullptr},
-    {"knows", rows_knows, METH_O, nullptr},
     {"get", method(rows_get), METH_FASTCALL, nullptr},
     {"begin", rows_begin, METH_O, nullptr},
     {"encode_dirty", rows_encode_dirty, METH_NOARGS, nullptr},

@@ -24,9 +24,6 @@ class CompiledRows:
     def fold(self, event: Event, /) -> None:
         """Apply one event. Raises OverflowError for a time outside the years 1970 to 9999."""
 
-    def knows(self, user: str, /) -> bool:
-        """Return whether the user has a recent row."""
-
     def get(self, table: Table[R], key: str, /) -> R | None:
         """Return a copy of the row as it is now, or None."""
 

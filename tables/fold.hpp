@@ -40,7 +40,6 @@ public:
         }
         sweep();
     }
-    bool knows(std::string_view user) { return recent_.load(user).second.row.has_value(); }
     // New reference to the encoded row of a table, or to None.
     PyObject* get(char prefix, std::string_view key) {
         PyObject* found = nullptr;

@@ -119,7 +119,6 @@ def main() -> None:
     overhead = clocks.overhead_s()
     clocks.patch("decode the event", agents.events, "decode_event")
     clocks.patch("rules", CompiledRows, "fold")
-    clocks.patch("rules", CompiledRows, "knows")
     clocks.patch("encode rows", CompiledRows, "encode_dirty")
     clocks.patch("build the RecordBatch", Appender, "_build")
     clocks.patch("RocksDB read", PartitionStore, "get")

@@ -215,7 +215,7 @@ def test_a_stored_row_that_cannot_be_decoded_is_the_stores_fault(row: bytes) -> 
     store.put([(b"ru", row)])
     rows = CompiledRows(store, TableRules(), HUGE_BYTES)
     with pytest.raises(StoreFailed, match="recent 'u'"):
-        rows.knows("u")
+        rows.get(RECENT, "u")
 
 
 def test_what_the_store_raises_is_passed_on() -> None:
@@ -235,11 +235,9 @@ def test_rules_that_make_no_sense_are_refused() -> None:
 
 def test_a_row_read_is_a_copy_of_what_the_fold_has_made_of_it_so_far() -> None:
     twins = Twins(TableRules())
-    assert not twins.compiled.knows("u")
     assert twins.compiled.get(RECENT, "u") is None
     twins.fold(Event("u", "a", "view", START_MS, 1.0))
     twins.fold(Event("u", "b", "view", START_MS + 1, 1.0))
-    assert twins.compiled.knows("u")
     keys: list[tuple[Table[Any], str]] = [(RECENT, "u"), (SESSIONS, "u"), (POPULARITY, "a"), (CO_VIEW, "b")]
     for table, key in [*keys, (EXPIRY, "swept")]:
         assert twins.compiled.get(table, key) == twins.python.get(table, key)
@@ -293,8 +291,8 @@ def test_memory_stays_within_the_budget_and_hot_rows_survive() -> None:
         for _ in range(2):
             for user in range(2_000):
                 rows.begin(0)
-                rows.knows("0")
-                rows.knows(str(user))
+                rows.get(RECENT, "0")
+                rows.get(RECENT, str(user))
         reads.append(store.gets)
     assert reads == [2_000, 3_999]
 
