@@ -47,11 +47,13 @@ RULES = {
 FAR_MS = [-60 * DAY_MS, -3 * DAY_MS, -DAY_MS, DAY_MS, 2 * DAY_MS, 8 * DAY_MS, 40 * DAY_MS, 500 * DAY_MS]
 
 
-def random_log(seed: int, length: int, far: float = 0.02) -> Iterator[Event]:
-    """Mostly a step on, sometimes back, sometimes far; few users and items, so that every limit is reached."""
+def random_log(seed: int, length: int) -> Iterator[Event]:
+    """Mostly a step on, sometimes back, sometimes far; in some logs by whole minutes or hours, so that times are equal
+    or a window apart to the millisecond. Few users and items, so that every limit is reached."""
     draw = random.Random(seed)
     users, items = USERS[: draw.choice([1, 3, 7])], ITEMS[: draw.choice([4, 12, len(ITEMS)])]
-    time_ms, grain_ms = draw.choice([0, START_MS]), draw.choice([1, 60_000])  # of a minute: many events at one time
+    time_ms, grain_ms = draw.choice([0, START_MS]), draw.choice([1, 60_000, HOUR_MS])
+    far = draw.choice([0.02, 0.2])
     for _ in range(length):
         step_ms = draw.choice([0, 1, 1_000, 5 * 60_000, HOUR_MS, -HOUR_MS, -2 * HOUR_MS // 3])
         time_ms = max(time_ms + (draw.choice(FAR_MS) if draw.random() < far else draw.randrange(abs(step_ms) + 1)), 0)
