@@ -129,7 +129,7 @@ private:
     void fold_session(const Event& event, bool new_user) {
         // A user who has seen nothing has no sessions.
         auto& entry = new_user ? sessions_.place(event.user) : sessions_.load(event.user);
-        if (new_user || !entry.second.row) entry.second.row.emplace();
+        if (!entry.second.row) entry.second.row.emplace();
         Session* session = entry.second.row->join(event, rules_, ended_);
         leave(event.user);
         gains_.clear();
@@ -174,8 +174,8 @@ private:
         const int64_t day = stream_time_ms / DAY_MS;
         const int64_t landmark = landmark_of(stream_time_ms, rules_.co_view_half_life_ms);
         const double factor = growth(event.time_ms, landmark, rules_.co_view_half_life_ms);
+        // An item without events has no pairs.
         auto& entry = new_item ? co_view_.place(event.item) : co_view_.load(event.item);
-        if (new_item) entry.second.row.reset();
         CoView& row = aged(entry, landmark, day);
         for (const Gain& gain : gains_) {
             const double weight = gain.weight * factor;

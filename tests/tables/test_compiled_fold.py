@@ -162,6 +162,47 @@ def test_sessions_of_one_item_are_shared_by_the_same_draw() -> None:
     assert 20 < sum(session.shared for session in rows) < 150
 
 
+def test_a_full_row_keeps_the_heaviest_pairs_and_the_newest_of_the_rest() -> None:
+    """Pairs of one item by falling weight, the lighter the newer or older, up to and over the limits of 5 and 100."""
+    for limit, order in ((5, 1), (5, -1), (100, 1), (100, -1)):
+        twins = Twins(TableRules(co_view_limit=limit))
+        count = limit + limit // 4 + 1
+        numbers = range(count) if order > 0 else range(count - 1, -1, -1)
+        pairs = [(Event(f"u{n}", f"i{n}", "view", START_MS + n % 7, 1.0 + n // 2), n) for n in numbers]
+        for event, n in pairs:
+            twins.fold(event)
+            twins.fold(msgspec.structs.replace(event, item="hot", time_ms=START_MS + n % 3, weight=1e6))
+        twins.checkpoint()
+        assert len(CO_VIEW.decode(twins.stores[1].rows[b"chot"])) == limit
+
+
+@pytest.mark.parametrize("off_ms", [-1, 0, 1])
+def test_what_is_as_old_as_its_window_to_the_millisecond(off_ms: int) -> None:
+    """Pairs of the window's first moment, ids sent a day ago, a user who is due and comes before the sweep."""
+    start_ms = START_MS // DAY_MS * DAY_MS
+    rules = TableRules(co_view_window_ms=2 * DAY_MS, dedupe_window_ms=DAY_MS, recent_ttl_ms=2 * DAY_MS)
+    for days in range(1, 5):
+        twins = Twins(rules)
+        later_ms = start_ms + days * DAY_MS
+        log = [Event("u", item, "view", start_ms + off_ms, 1.0, event_id=item) for item in "ab"]
+        log += [Event(user, item, "view", later_ms, 1.0, event_id=item) for user in "uv" for item in "abc"]
+        for event in log:
+            twins.folded([event])
+        twins.folded([msgspec.structs.replace(event, time_ms=event.time_ms + DAY_MS + off_ms) for event in log])
+
+
+def test_clear_forgets_what_recovery_may_have_changed() -> None:
+    """In both generations."""
+    for budget_bytes in (0, HUGE_BYTES):
+        twins = Twins(TableRules(), budget_bytes)
+        twins.folded([Event("u", "a", "view", START_MS, 1.0)])
+        twins.stores[1].put([(b"ru", None)])
+        assert twins.compiled.get(RECENT, "u") is not None
+        twins.begin()
+        twins.compiled.clear()
+        assert twins.compiled.get(RECENT, "u") is None
+
+
 def test_an_hour_of_more_events_than_a_cell_holds_raises_what_python_raises() -> None:
     """And an item with more types than it can tell apart; both leave the rows as they were."""
     twins = Twins(TableRules())
