@@ -14,7 +14,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from reco_stream.engine.tasks import to_the_end
+from reco_stream.engine.recovery import close_reader
 from reco_stream.engine.turns import Slices, take_turn
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ class ReadModelReader:
                 if not self.ready:
                     await self._check_ready(consumer)
         finally:
-            await to_the_end(consumer.stop())
+            await close_reader(consumer)
 
     async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         found: list[TopicPartition] = []

@@ -15,9 +15,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from reco_stream.engine.config import EngineConfig
-from reco_stream.engine.recovery import newest, why_useless
+from reco_stream.engine.recovery import close_reader, newest, why_useless
 from reco_stream.engine.store import PartitionStore
-from reco_stream.engine.tasks import end_tasks, to_the_end
+from reco_stream.engine.tasks import end_tasks
 from reco_stream.engine.topic_ids import fetch_topic_id
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Standbys:
                     self.stores[tp.partition].write(rows, records[-1].offset, settled=False)
             await asyncio.Event().wait()
         finally:
-            await to_the_end(consumer.stop())
+            await close_reader(consumer)
 
     async def _seek(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         """Puts the consumer to where the stores stopped; returns the partitions that can be followed from there."""

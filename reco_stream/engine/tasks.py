@@ -17,7 +17,7 @@ _AGAIN_S = 1.0
 async def to_the_end(work: Awaitable[object]) -> None:
     """Awaits all of `work`, the closing of a client; a cancellation that comes meanwhile is raised afterwards.
 
-    For work that ends by itself soon: nothing else ends it.
+    For work that ends by itself soon: nothing else ends it. When it ends as cancelled, nobody has cancelled this task.
     """
     task, told = asyncio.ensure_future(work), None
     while not task.done():
@@ -25,7 +25,8 @@ async def to_the_end(work: Awaitable[object]) -> None:
             await asyncio.wait([task])
         except asyncio.CancelledError as cancelled:
             told = cancelled
-    task.result()
+    if not task.cancelled():
+        task.result()
     if told is not None:
         raise told
 

@@ -14,7 +14,7 @@ from reco_stream.engine import recovery
 from reco_stream.engine.changelog import Appender, BrokerLink
 from reco_stream.engine.errors import ChangelogCorrupt
 from reco_stream.engine.marker import MARKER_KEY, Marker, encode_marker
-from reco_stream.engine.recovery import TOMBSTONE_RETENTION_S, is_stale, keys_since, newest, restore
+from reco_stream.engine.recovery import TOMBSTONE_RETENTION_S, changelog_reader, is_stale, keys_since, newest, restore
 from reco_stream.engine.store import PartitionStore, StoreResources
 
 kafka_backed = pytest.mark.kafka
@@ -81,6 +81,15 @@ async def test_cancellation_that_the_closing_reader_swallows_is_heeded(
     restoring.cancel()
     await asyncio.wait([restoring])
     assert restoring.cancelled()
+
+
+@kafka_backed
+async def test_reader_is_closed_while_a_fetch_waits_for_its_next_try(topic: str, client: dict[str, Any]) -> None:
+    async with changelog_reader(TopicPartition(topic, 0), 0, client) as reader:
+        await reader.getmany(timeout_ms=1)
+        reader._fetcher._pending_tasks.add(asyncio.create_task(asyncio.sleep(60)))
+    assert reader._client._conns
+    assert not any(connection.connected() for connection in reader._client._conns.values())
 
 
 @kafka_backed

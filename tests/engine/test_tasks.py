@@ -60,3 +60,10 @@ async def test_without_a_cancellation_the_work_is_awaited_and_its_error_raised()
     await tasks.to_the_end(asyncio.sleep(0))
     with pytest.raises(ValueError, match="before it was told"):
         await tasks.to_the_end(fails())
+
+
+async def test_work_that_ends_as_cancelled_cancels_nobody() -> None:
+    async def work() -> None:
+        raise asyncio.CancelledError
+
+    await tasks.to_the_end(work())
