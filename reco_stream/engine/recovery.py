@@ -65,8 +65,8 @@ async def changelog_reader(
 async def close_reader(consumer: AIOKafkaConsumer) -> None:
     """Closes all of it, whoever cancels this task meanwhile.
 
-    A fetch that waits for its next try ends the closing half way, as cancelled (aiokafka/consumer/fetcher.py:444 `close`):
-    a partition that has just been restored would take that for the end of its own task.
+    A fetch that waits for its next try ends it half way, as cancelled (aiokafka/consumer/fetcher.py:444 `close`): a
+    partition that has just been restored would take that for the end of its own task.
     """
     try:
         await to_the_end(consumer.stop())
