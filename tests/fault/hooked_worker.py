@@ -52,32 +52,33 @@ def freeze(at: str, nth: int) -> None:
         module.crash_point = stop_here
 
 
-def _before_fold(act: Callable[[Any], None]) -> None:
-    events: Any = import_module("agents.events")
-    fold_event = events.fold_event
+def _after_fold(act: Callable[[str], None]) -> None:
+    processor: Any = import_module("agents.events").EventProcessor
+    fold = processor.fold
 
-    def fold(rows: Any, event: Any, rules: Any) -> Any:
-        ended = fold_event(rows, event, rules)  # first, so that half-changed rows must be thrown away
-        act(event)
-        return ended
+    def folded(self: Any, rows: Any, record: Any) -> Any:
+        rejection = fold(self, rows, record)  # first, so that changed rows must be thrown away
+        if rejection is None:
+            act(json.loads(record.value)["item_id"])
+        return rejection
 
-    events.fold_event = fold
+    processor.fold = folded
 
 
 def raise_on(item: str) -> None:
-    def act(event: Any) -> None:
-        if event.item == item:
+    def act(found: str) -> None:
+        if found == item:
             raise ZeroDivisionError(f"a bug in a rule, on {item}")
 
-    _before_fold(act)
+    _after_fold(act)
 
 
 def slow(item: str, seconds: float) -> None:
-    def act(event: Any) -> None:
-        if event.item == item:
+    def act(found: str) -> None:
+        if found == item:
             time.sleep(seconds)
 
-    _before_fold(act)
+    _after_fold(act)
 
 
 def appends(
