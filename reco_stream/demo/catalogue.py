@@ -32,7 +32,7 @@ def catalogue_lines(url: str, user: str, token: str | None) -> Iterator[str]:
     took = time.monotonic() - began
     yield f"Added     {described(new)}"
     if found is None:
-        yield f"          not among the first 5 within {FOUND_WITHIN_S:g} s: others fit better, or content is still read"
+        yield f"          not recommended within {FOUND_WITHIN_S:g} s: five others fit better, or it is not read yet"
     else:
         yield f"          recommended to {user} {took:.1f} s later without any event: {found}"
 
