@@ -160,9 +160,10 @@ def run(arguments: argparse.Namespace, kafka: KafkaServer, folder: Path) -> None
         ["", "rows/s", "CPU us/row", "share of the bare reader"],
         [[name, f["rows_per_s"], f["cpu_us_per_row"], f["rows_per_s"] / bare] for name, f in middle.items()],
     )
-    beyond = median(kills) - arguments.session_timeout
-    text += f"\n\nkill -9 to ready, disk kept: median {median(kills):.2f} s with a session timeout of "
-    text += f"{arguments.session_timeout:g} s, {beyond:.2f} s beyond it ({arguments.kills} kills)"
+    if kills:
+        beyond = median(kills) - arguments.session_timeout
+        text += f"\n\nkill -9 to ready, disk kept: median {median(kills):.2f} s with a session timeout of "
+        text += f"{arguments.session_timeout:g} s, {beyond:.2f} s beyond it ({arguments.kills} kills)"
     figures = {"events": log.events, "rows": rows, "kills_s": kills, "session_timeout_s": arguments.session_timeout}
     emit("restore", text, figures, arguments.json)
 

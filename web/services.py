@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Se
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from reco_stream.appends import Settled
 from reco_stream.catalogue import Catalogue
 from reco_stream.catalogue.scenarios import Scenarios
 from reco_stream.catalogue.selection import Selections
@@ -132,13 +133,7 @@ class EventProducer(Protocol):
     when Kafka has acknowledged all of them, else with the error.
     """
 
-    def append(
-        self,
-        topic: str,
-        partition: int,
-        records: Sequence[tuple[bytes, bytes]],
-        settled: Callable[[int | Exception], None],
-    ) -> None: ...
+    def append(self, topic: str, partition: int, records: Sequence[tuple[bytes, bytes]], settled: Settled) -> None: ...
 
 
 @dataclass

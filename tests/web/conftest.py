@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application
 
 import web
+from reco_stream.appends import Settled
 from reco_stream.catalogue import Catalogue
 from reco_stream.catalogue.selection import Selections
 from reco_stream.catalogue.writer import TopicItems
@@ -158,13 +159,7 @@ class FakeProducer:
         (offset,) = await self._send(topic, key, value, partition)
         return FakePosition(partition, offset)
 
-    def append(
-        self,
-        topic: str,
-        partition: int,
-        records: Sequence[tuple[bytes, bytes]],
-        settled: Callable[[int | Exception], None],
-    ) -> None:
+    def append(self, topic: str, partition: int, records: Sequence[tuple[bytes, bytes]], settled: Settled) -> None:
         async def send() -> None:
             try:
                 offsets = [(await self._send(topic, key, value, partition))[0] for key, value in records]
