@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Se
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from reco_stream.appends import Settled
 from reco_stream.catalogue import Catalogue
 from reco_stream.catalogue.scenarios import Scenarios
 from reco_stream.catalogue.selection import Selections
@@ -19,6 +18,7 @@ from reco_stream.settings import Settings
 from web.limits import Limits
 
 R = TypeVar("R")
+Settled = Callable[[int | Exception], None]
 Probe = Callable[[], Awaitable[Any]]
 
 

@@ -13,7 +13,6 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application
 
 import web
-from reco_stream.appends import Settled
 from reco_stream.catalogue import Catalogue
 from reco_stream.catalogue.selection import Selections
 from reco_stream.catalogue.writer import TopicItems
@@ -27,7 +26,7 @@ from reco_stream.settings import Settings
 from tables.popularity import POPULARITY, PopularityRow
 from tables.recent import RECENT, RecentRow, Seen
 from web.server import AnswerNow, Runner, TakeNow
-from web.services import Services
+from web.services import Services, Settled
 
 NOW_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000
