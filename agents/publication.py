@@ -25,7 +25,6 @@ from tables.sessions import SESSIONS, Session
 
 _ITEM_TABLES: dict[bytes, Table[object]] = {table.prefix: table for table in (POPULARITY, CO_VIEW)}  # type: ignore[misc]
 _encode_session = msgspec.msgpack.Encoder().encode
-_decode_session = msgspec.msgpack.Decoder(Session).decode
 
 
 class Publication:
@@ -108,13 +107,11 @@ def read_sessions(recommender: Recommender) -> Apply:
         if value is None:
             recommender.remove_session(name)
             return
-        stamp, raw = unseal(value)
+        stamp, row = unseal(value)
         if stamp.version < newest.get(partition, 0):
             return
         newest[partition] = stamp.version
-        session = _decode_session(raw)
-        items = [(item, visit.type, visit.time_ms) for item, visit in session.items.items()]
-        recommender.update_session(name, items, session.last_ms)
+        recommender.update_session_row(name, row)
 
     return apply
 

@@ -3,8 +3,6 @@
 
 #pragma once
 
-#include <utility>
-
 #include "../reco_stream/domain/arrays.hpp"
 #include "event.hpp"
 
@@ -15,29 +13,6 @@ struct Undecodable : std::runtime_error {
 
 inline PyObject* bytes_of(std::string_view text) {
     return PyBytes_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size()));
-}
-
-// Owns a reference; false when it is none.
-class Object {
-public:
-    explicit Object(PyObject* owned = nullptr) : object_(owned) {}
-    ~Object() { Py_XDECREF(object_); }
-    Object(Object&& other) noexcept : object_(other.release()) {}
-    Object& operator=(Object&& other) noexcept {
-        std::swap(object_, other.object_);
-        return *this;
-    }
-    explicit operator bool() const { return object_ != nullptr; }
-    PyObject* get() const { return object_; }
-    PyObject* release() { return std::exchange(object_, nullptr); }
-
-private:
-    PyObject* object_;
-};
-
-inline Object made(PyObject* owned) {
-    if (owned == nullptr) throw std::bad_exception();
-    return Object(owned);
 }
 
 inline std::string_view view_of(PyObject* bytes) {

@@ -10,7 +10,31 @@
 #include <new>
 #include <stdexcept>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+// Owns a reference; false when it is none.
+class Object {
+public:
+    explicit Object(PyObject* owned = nullptr) : object_(owned) {}
+    ~Object() { Py_XDECREF(object_); }
+    Object(Object&& other) noexcept : object_(other.release()) {}
+    Object& operator=(Object&& other) noexcept {
+        std::swap(object_, other.object_);
+        return *this;
+    }
+    explicit operator bool() const { return object_ != nullptr; }
+    PyObject* get() const { return object_; }
+    PyObject* release() { return std::exchange(object_, nullptr); }
+
+private:
+    PyObject* object_;
+};
+
+inline Object made(PyObject* owned) {
+    if (owned == nullptr) throw std::bad_exception();
+    return Object(owned);
+}
 
 // A contiguous numpy array, looked at in place as a flat one.
 template <typename T>

@@ -1,9 +1,10 @@
 // What a worker keeps of every item and every session, in few bytes: names with their numbers, and rows of items.
 //
-// numbers.hpp: strings and their numbers; packed_rows.hpp: rows by number and partition; row_forms.hpp: their short forms.
+// numbers.hpp: strings and their numbers; packed_rows.hpp: rows by number and partition; row_forms.hpp: their short forms;
+// session_store.hpp: the sessions of items.
 
-#include "arrays.hpp"
 #include "packed_rows.hpp"
+#include "session_store_type.hpp"
 
 namespace {
 
@@ -313,22 +314,45 @@ PyType_Spec rows_spec(const char* name, newfunc make) {
     return {name, sizeof(Holder<Rows>), 0, Py_TPFLAGS_DEFAULT, slots};
 }
 
+// -- sessions --------------------------------------------------------------------------------------------------------
+
+PyObject* session_store_new(PyTypeObject* type, PyObject* args, PyObject*) {
+    PyObject *keys, *names;
+    long long per_item, events, orphan_age_ms;
+    if (!PyArg_ParseTuple(args, "O!O!LLL", numbers_type, &keys, numbers_type, &names, &per_item, &events, &orphan_age_ms))
+        return nullptr;
+    if (per_item < 1 || per_item > (1 << 29) || events < 1)
+        return PyErr_Format(PyExc_ValueError, "wanted at least one session an item, and one event a session");
+    PyObject* self = type->tp_alloc(type, 0);
+    if (self == nullptr) return nullptr;
+    auto* made_self = reinterpret_cast<session_store::Held*>(self);
+    made_self->keys = Py_NewRef(keys);
+    made_self->names = Py_NewRef(names);
+    return session_store::guarded([&] {
+        Object owned(self);
+        made_self->store = new SessionStore(held<Numbers>(keys), held<Numbers>(names), per_item,
+                                            static_cast<std::size_t>(events), orphan_age_ms);
+        return owned.release();
+    });
+}
+
 PyModuleDef definition = {PyModuleDef_HEAD_INIT, "compact", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
 
-PyTypeObject* made(PyType_Spec spec) { return reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec)); }
+PyTypeObject* type_of(PyType_Spec spec) { return reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec)); }
 
 }  // namespace
 
 PyMODINIT_FUNC PyInit_compact() {
     constexpr int size = sizeof(Holder<Numbers>);
     constexpr const char* names_name = "reco_stream.domain.compact.Names";
-    names_type = made({names_name, size, 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, names_slots});
-    numbers_type = made({"reco_stream.domain.compact.Numbers", size, 0, Py_TPFLAGS_DEFAULT, numbers_slots});
+    names_type = type_of({names_name, size, 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, names_slots});
+    numbers_type = type_of({"reco_stream.domain.compact.Numbers", size, 0, Py_TPFLAGS_DEFAULT, numbers_slots});
     PyTypeObject* types[] = {
         names_type,
         numbers_type,
-        made(rows_spec<PopularityRows>("reco_stream.domain.compact.PopularityRows", popularity_new)),
-        made(rows_spec<CoViewRows>("reco_stream.domain.compact.CoViewRows", co_view_new)),
+        type_of(rows_spec<PopularityRows>("reco_stream.domain.compact.PopularityRows", popularity_new)),
+        type_of(rows_spec<CoViewRows>("reco_stream.domain.compact.CoViewRows", co_view_new)),
+        type_of(session_store::spec("reco_stream.domain.compact.SessionStore", session_store_new)),
     };
     PyObject* module = PyModule_Create(&definition);
     for (PyTypeObject* type : types)

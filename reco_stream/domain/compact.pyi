@@ -4,8 +4,11 @@ A `Numbers` takes about 28 bytes a string of 8 characters, where a dictionary an
 some 36 bytes (popularity, one event) or 66 (co-view, six pairs), where its encoding takes 77 or 205.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
 
 _T = TypeVar("_T")
 
@@ -79,3 +82,38 @@ class CoViewRows(_Rows):
     """Of rows that `tables/co_view.py` encodes; others take their own length. The other items of a row get numbers."""
 
     def __init__(self, items: Numbers, /) -> None: ...
+
+_Entries = list[tuple[int, int]]
+
+class SessionStore:
+    """Sessions and the newest of each item, as `session_index.py` describes; `keys` numbers sessions, `names` items.
+
+    Arrays are read in place, and hold what they are called until the next change: `items` of all sessions one behind
+    the other; `order` by slot; `table` by slot offset, length and last_ms; `support` and `item_last_ms` by item.
+    """
+
+    items: npt.NDArray[np.int32]
+    order: npt.NDArray[np.int64]
+    table: npt.NDArray[np.int64]
+    support: npt.NDArray[np.int64]
+    item_last_ms: npt.NDArray[np.int64]
+    nbytes: int
+
+    def __init__(
+        self, keys: Numbers, names: Numbers, sessions_per_item: int, events_per_session: int, orphan_age_ms: int, /
+    ) -> None: ...
+    def put(self, key: str, items: Sequence[tuple[str, str, int]], last_ms: int, /) -> tuple[_Entries, _Entries]:
+        """Replace the session of `key`; return the (item number, time_ms) that came and went."""
+
+    def put_row(self, key: str | bytes, row: bytes, /) -> tuple[_Entries, _Entries]:
+        """Put a session as `tables/sessions.py` encodes it. Raises ValueError for anything else."""
+
+    def remove(self, key: str, /) -> tuple[_Entries, _Entries]: ...
+    def expire(self, before_ms: int, /) -> int:
+        """Remove the sessions that ended before; return how many there were."""
+
+    def content(self, slot: int, /) -> _Entries:
+        """Return the (item number, time_ms) of a session, oldest first; none for a slot that is free."""
+
+    def postings(self, numbers: list[int], /) -> list[npt.NDArray[np.int64]]:
+        """Return the slots of the sessions of each item. Raises ValueError for a number that was never given."""

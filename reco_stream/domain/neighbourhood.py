@@ -107,7 +107,7 @@ class Neighbours:
         session = np.repeat(np.arange(len(slots)), length)
         flat = np.arange(ends[-1])
         position = flat - starts[session]
-        items = index.arena.items[flat + (index.slots.offset[slots] - starts)[session]]
+        items = index.arrays()[0][flat + (index.slots.offset[slots] - starts)[session]]
         tag = workspace.by_number
         tag[items] = flat
         candidates = items[tag[items] == flat]

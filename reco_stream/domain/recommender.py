@@ -128,6 +128,10 @@ class Recommender:
         """
         self.trending.apply(self.index.put(key, items, last_ms))
 
+    def update_session_row(self, key: str, row: bytes) -> None:
+        """Replace the session of `key` by the one that `tables/sessions.py` encoded as `row`; ValueError for none."""
+        self.trending.apply(self.index.put_row(key, row))
+
     def remove_session(self, key: str) -> None:
         """Forget a session; nothing happens when it is unknown."""
         self.trending.apply(self.index.remove(key))

@@ -2,18 +2,22 @@ import gc
 import random
 import tracemalloc
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reco_stream.domain.session_arena import Blocks
 from reco_stream.domain.session_index import SessionIndex
 from tests.domain.random_sessions import START_MS, Session, index_of, random_sessions
 
 
 def content(index: SessionIndex) -> dict[str, list[str]]:
     return {item: index.sessions_of(item) for item in index.number_of}
+
+
+def block_size(length: int) -> int:
+    return max(2, 1 << (length - 1).bit_length())
 
 
 def events(*items: str, start: int = START_MS) -> Session:
@@ -55,6 +59,17 @@ def test_an_empty_session_is_a_removal() -> None:
     index.put("s", [], START_MS)
     assert len(index) == 0
     assert "s" not in index
+
+
+def test_a_row_is_put_as_its_decoded_session() -> None:
+    index, decoded = SessionIndex(), SessionIndex()
+    for items in (["b", "a"], ["b", "a", "\u00e9t\u00e9"], ["a", "b"], []):
+        visits = {item: (START_MS + place, 1.0, "view") for place, item in enumerate(items)}
+        row = msgspec.msgpack.encode([None, START_MS, START_MS, START_MS + 9, 3, visits, True])
+        assert index.put_row("s\0\u00e9", row) == decoded.put("s\0\u00e9", events(*items), START_MS + 9)
+        assert content(index) == content(decoded)
+    with pytest.raises(ValueError, match="not what"):
+        index.put_row("s", b"\x97\xc0")
 
 
 def test_only_the_newest_events_of_a_session_are_kept() -> None:
@@ -104,12 +119,12 @@ def test_memory_is_what_the_formula_says(sessions: int, items: int, longest: int
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     kept, known = len(index), len(index.number_of)
-    entries = sum(Blocks.block_size(len(index.items_of(key))) for key in index.session_keys())
+    entries = sum(block_size(len(index.items_of(key))) for key in index.session_keys())
     posted = [len(posting) for posting in index.postings(sorted(index.number_of[item] for item in index.number_of))]
     assert max(posted) <= 2 * index.sessions_per_item
-    arrays = 12 * entries + 8 * sum(map(Blocks.block_size, posted)) + 40 * kept + 32 * known
+    arrays = 12 * entries + 8 * sum(map(block_size, posted)) + 40 * kept + 32 * known
     names = sum(27 + len(name) for name in (*index.session_keys(), *index.number_of))
-    grown = 8 * sum(Blocks.block_size(count) for count in posted)  # the smaller blocks that postings grew out of
+    grown = 8 * sum(block_size(count) for count in posted)  # the smaller blocks that postings grew out of
     assert 0.9 < index.nbytes / (arrays + names) < 1.0 + grown / (arrays + names)
     assert used < 2 * (arrays + grown) + 150_000  # as allocated: half of an array may never have been touched
 
@@ -181,7 +196,7 @@ def test_puts_and_removals_in_any_order_equal_a_rebuild(steps: list[tuple[str, l
     assert content(index) == content(rebuilt)
     for item in index.number_of:
         number = index.number_of[item]
-        assert index.item_last_ms[number] == rebuilt.item_last_ms[rebuilt.number_of[item]]
+        assert index.item_figures()[2][number] == rebuilt.item_figures()[2][rebuilt.number_of[item]]
         assert index.support(number) == rebuilt.support(rebuilt.number_of[item])
     expected: dict[tuple[str, int], int] = {}
     for value, _ in last.values():

@@ -1,0 +1,173 @@
+// SessionStore for Python.
+
+#pragma once
+
+#include "msgpack.hpp"
+#include "session_store.hpp"
+
+namespace session_store {
+
+struct Held {
+    PyObject_HEAD
+    SessionStore* store;
+    PyObject *keys, *names;  // what the store refers to
+};
+
+inline SessionStore& store_of(PyObject* self) { return *reinterpret_cast<Held*>(self)->store; }
+
+inline void dealloc(PyObject* self) {
+    PyTypeObject* type = Py_TYPE(self);
+    auto* held = reinterpret_cast<Held*>(self);
+    delete held->store;
+    Py_XDECREF(held->keys);
+    Py_XDECREF(held->names);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+template <typename Do>
+PyObject* guarded(Do action) {
+    try {
+        return action();
+    } catch (const NotExpected&) {
+        return PyErr_Format(PyExc_ValueError, "a session is not what tables/sessions.py encodes");
+    } catch (const std::exception& error) {
+        return refused(error);
+    }
+}
+
+inline int64_t integer_of(PyObject* number) {
+    const int64_t found = PyLong_AsLongLong(number);
+    if (found == -1 && PyErr_Occurred()) throw std::bad_exception();
+    return found;
+}
+
+inline PyObject* list_of(const Entries& entries) {
+    Object list = made(PyList_New(static_cast<Py_ssize_t>(entries.size())));
+    for (std::size_t at = 0; at < entries.size(); at++)
+        PyList_SET_ITEM(list.get(), static_cast<Py_ssize_t>(at),
+                        made(Py_BuildValue("(IL)", entries[at].first, static_cast<long long>(entries[at].second))).release());
+    return list.release();
+}
+
+inline PyObject* told(const Change& change) {
+    Object added = made(list_of(change.added)), removed = made(list_of(change.removed));
+    return Py_BuildValue("(NN)", added.release(), removed.release());
+}
+
+// put(key, [(item, type, time_ms)], last_ms) -> (added, removed)
+inline PyObject* put(PyObject* self, PyObject* args) {
+    PyObject *key, *given;
+    long long last_ms;
+    if (!PyArg_ParseTuple(args, "UOL", &key, &given, &last_ms)) return nullptr;
+    return guarded([&] {
+        const Object events = made(PySequence_Fast(given, "wanted a sequence of events"));
+        std::vector<std::string_view> items;
+        std::vector<int64_t> times;
+        for (Py_ssize_t at = 0; at < PySequence_Fast_GET_SIZE(events.get()); at++) {
+            PyObject *item, *type, *time;
+            if (!PyArg_ParseTuple(PySequence_Fast_GET_ITEM(events.get(), at), "UUO", &item, &type, &time))
+                throw std::bad_exception();
+            items.push_back(text_of(item));
+            times.push_back(integer_of(time));
+        }
+        if (items.empty()) return told(store_of(self).remove(text_of(key)));
+        return told(store_of(self).put(text_of(key), items, times, last_ms));
+    });
+}
+
+// put_row(key, row) -> (added, removed)
+inline PyObject* put_row(PyObject* self, PyObject* args) {
+    const char *key, *row;
+    Py_ssize_t key_size, row_size;
+    if (!PyArg_ParseTuple(args, "s#y#", &key, &key_size, &row, &row_size)) return nullptr;
+    return guarded([&] {
+        // [id, opened_ms, start_ms, last_ms, events, {item: [time_ms, weight, type]}, shared]
+        Reader from({row, static_cast<std::size_t>(row_size)});
+        if (from.array() != 7) throw NotExpected();
+        if (!from.nil()) from.string();
+        from.integer();
+        from.integer();
+        const int64_t last_ms = from.integer();
+        from.integer();
+        std::vector<std::string_view> items(from.map());
+        std::vector<int64_t> times;
+        for (std::string_view& item : items) {
+            item = from.string();
+            if (from.array() != 3) throw NotExpected();
+            times.push_back(from.integer());
+            from.number();
+            from.string();
+        }
+        const std::string_view name{key, static_cast<std::size_t>(key_size)};
+        return told(items.empty() ? store_of(self).remove(name) : store_of(self).put(name, items, times, last_ms));
+    });
+}
+
+inline PyObject* remove(PyObject* self, PyObject* key) {
+    return guarded([&] { return told(store_of(self).remove(text_of(key))); });
+}
+
+inline PyObject* expire(PyObject* self, PyObject* before_ms) {
+    return guarded([&] { return PyLong_FromSize_t(store_of(self).expire(integer_of(before_ms))); });
+}
+
+// content(slot) -> [(item number, time_ms)]
+inline PyObject* content(PyObject* self, PyObject* slot) {
+    return guarded([&] {
+        Entries found;
+        store_of(self).content(static_cast<std::size_t>(integer_of(slot)), found);
+        return list_of(found);
+    });
+}
+
+// postings([number]) -> [array of slots]
+inline PyObject* postings(PyObject* self, PyObject* numbers) {
+    return guarded([&] {
+        const SessionStore& store = store_of(self);
+        const Object found = made(PyList_New(0));
+        for (const int64_t number : integers(numbers)) {
+            const auto [begin, end] = store.posting(static_cast<std::size_t>(number));
+            append(found.get(), PySequence_GetSlice(store.posted.array(), begin, end));
+        }
+        return Py_NewRef(found.get());
+    });
+}
+
+template <auto column>
+PyObject* array(PyObject* self, void*) {
+    return Py_NewRef((store_of(self).*column).array());
+}
+
+inline PyObject* nbytes(PyObject* self, void*) { return PyLong_FromSize_t(store_of(self).nbytes()); }
+
+inline PyType_Spec spec(const char* name, newfunc make) {
+    static PyMethodDef methods[] = {
+        {"put", put, METH_VARARGS, nullptr},
+        {"put_row", put_row, METH_VARARGS, nullptr},
+        {"remove", remove, METH_O, nullptr},
+        {"expire", expire, METH_O, nullptr},
+        {"content", content, METH_O, nullptr},
+        {"postings", postings, METH_O, nullptr},
+        {nullptr, nullptr, 0, nullptr},
+    };
+    static PyGetSetDef properties[] = {
+        {"items", array<&SessionStore::items>, nullptr, nullptr, nullptr},
+        {"order", array<&SessionStore::order>, nullptr, nullptr, nullptr},
+        {"table", array<&SessionStore::table>, nullptr, nullptr, nullptr},
+        {"support", array<&SessionStore::support>, nullptr, nullptr, nullptr},
+        {"item_last_ms", array<&SessionStore::item_last_ms>, nullptr, nullptr, nullptr},
+        {"nbytes", nbytes, nullptr, nullptr, nullptr},
+        {nullptr, nullptr, nullptr, nullptr, nullptr},
+    };
+    static PyType_Slot slots[] = {
+        {Py_tp_new, reinterpret_cast<void*>(make)},
+        {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
+        {Py_tp_methods, methods},
+        {Py_tp_getset, properties},
+        {0, nullptr},
+    };
+    return {name, sizeof(Held), 0, Py_TPFLAGS_DEFAULT, slots};
+}
+
+}  // namespace session_store
