@@ -7,9 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import msgspec
+from collections.abc import Sequence
 
 from reco_stream.catalogue import Catalogue
 from reco_stream.domain.canary_ids import is_canary
@@ -18,13 +16,13 @@ from reco_stream.engine.published import unseal
 from reco_stream.engine.publisher import Measure, Value
 from reco_stream.engine.read_model import Apply
 from reco_stream.engine.table import Table
-from tables.co_view import CO_VIEW, PAIR, numbers_of
+from tables.co_view import CO_VIEW
 from tables.item_model import ItemModel
 from tables.popularity import POPULARITY
-from tables.sessions import SESSIONS, Session
+from tables.published_rows import co_view_size, popularity_size, shared_sessions
+from tables.sessions import SESSIONS
 
 _ITEM_TABLES: dict[bytes, Table[object]] = {table.prefix: table for table in (POPULARITY, CO_VIEW)}  # type: ignore[misc]
-_encode_session = msgspec.msgpack.Encoder().encode
 
 
 class Publication:
@@ -36,47 +34,19 @@ class Publication:
         self._item_stats_topic = item_stats_topic
         self._sessions_topic = sessions_topic
 
-    def expand(self, key: bytes, row: bytes | None) -> Iterable[Value]:
+    def expand(self, key: bytes, row: bytes | None) -> Sequence[Value]:
         """The published values of one changed row. A forgotten user's sessions end by the topic's retention."""
         if key[:1] in _ITEM_TABLES:
-            yield self._item_stats_topic, key, row
-        elif row is not None:
-            for session in SESSIONS.decode(row).sessions:
-                if session.shared:
-                    yield self._sessions_topic, session_key(key[1:], session), _encode_session(session)
+            return ((self._item_stats_topic, key, row),)
+        if row is None:
+            return ()
+        return [(self._sessions_topic, *session) for session in shared_sessions(key[1:], row)]
 
     def measure(self, key: bytes, row: bytes) -> Measure | None:
         """Popularity moves by its weight, co-view by all its pairs' and by every pair that comes or goes."""
         if key[:1] == POPULARITY.prefix:
-            return 0, _decode_head(row).weighted
-        if key[:1] == CO_VIEW.prefix:
-            head = _decode_pairs(row)
-            return hash(head.names), sum(numbers_of(head.pairs)[::PAIR])
-        return None
-
-
-class _Head(msgspec.Struct, array_like=True, gc=False):
-    """The first field of a popularity row."""
-
-    weighted: float
-
-
-class _Pairs(msgspec.Struct, array_like=True, gc=False):
-    """A co-view row as encoded: three numbers a pair, its weight first."""
-
-    landmark: int
-    aged_day: int
-    names: str
-    pairs: bytes
-
-
-_decode_head = msgspec.msgpack.Decoder(_Head).decode
-_decode_pairs = msgspec.msgpack.Decoder(_Pairs).decode
-
-
-def session_key(user: bytes, session: Session) -> bytes:
-    """Key of a published session; ids hold no control characters, so NUL separates."""
-    return b"%b\0%d\0%b" % (user, session.opened_ms, (session.id or "").encode())
+            return 0, popularity_size(row)
+        return co_view_size(row) if key[:1] == CO_VIEW.prefix else None
 
 
 def read_item_stats(items: ItemModel) -> Apply:

@@ -49,6 +49,7 @@ TESTS_OF_FILES = {
     "tests/domain/test_compact.py": "reco_stream/domain/compact.cpp",
     "tests/domain/test_scoring.py": "reco_stream/domain/scoring.cpp",
     "tests/tables/test_compiled_fold.py": "tables/compiled_fold.cpp",
+    "tests/tables/test_published_rows.py": "tables/published_rows.cpp",
     "tests/tables/test_contract.py": "tables",
     "tests/tables/test_fingerprint.py": "tables/__init__.py",
     "tests/web/test_http_api_page.py": "docs/http-api.md",

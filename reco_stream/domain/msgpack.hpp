@@ -16,6 +16,7 @@ public:
     explicit Reader(std::string_view from) : at_(from.data()), end_(from.data() + from.size()) {}
 
     bool at_end() const { return at_ == end_; }
+    std::size_t left() const { return static_cast<std::size_t>(end_ - at_); }
 
     int64_t integer() {
         const auto first = static_cast<unsigned char>(take(1)[0]);

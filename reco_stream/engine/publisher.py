@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Protocol, TypeVar
 
@@ -65,13 +65,14 @@ class Made:
         """Hashes of what the row made; None when it is not known: a row with one value, or one not seen for long."""
         return self._hashes.get(key)
 
-    def new(self, key: bytes, values: list[Value]) -> list[Value]:
+    def new(self, key: bytes, values: Iterable[Value]) -> Sequence[Value]:
         """Returns which of the row's `values` it did not make last time, and remembers all."""
+        values = tuple(values)
         if len(values) < 2:
             return values
-        made = self._hashes.get(key, ())
-        _remember(self._hashes, key, tuple(map(hash, values)))
-        return [value for value in values if hash(value) not in made]
+        made, hashes = self._hashes.get(key, ()), tuple(map(hash, values))
+        _remember(self._hashes, key, hashes)
+        return [value for value, hashed in zip(values, hashes, strict=True) if hashed not in made]
 
 
 class Publisher:
@@ -129,7 +130,8 @@ class Publisher:
             if not self._pending and not self._waiting:
                 return 0
             self._in_flight_from = self.unpublished_from(1 << 62)
-            sent = await self._send(map(self._values, await self._take(everything)))
+            pending, self._pending = self._pending, {}
+            sent = await self._send(self._due(pending, everything))
             self._in_flight_from = None
             crash_point("checkpoint.published")
             return sent
@@ -144,8 +146,8 @@ class Publisher:
             await self._send([self._unpublished(key, row) for key, row in leaving])
             yield
 
-    def _unpublished(self, key: bytes, row: bytes | None) -> list[Value]:
-        values = list(self._rows.expand(key, row))
+    def _unpublished(self, key: bytes, row: bytes | None) -> Sequence[Value]:
+        values = tuple(self._rows.expand(key, row))
         if self._in_flight_from is not None:
             return values  # a flush was cancelled: what it took and what it remembers may not have arrived
         known = self._made.of(key)
@@ -153,63 +155,53 @@ class Publisher:
             known = tuple(map(hash, self._rows.expand(key, self._store.get(key))))
         return [value for value in values if known is None or hash(value) not in known]
 
-    async def _take(self, everything: bool) -> list[bytes]:
-        """Takes the rows that are due out of the pending ones; those that moved little begin to wait, or go on."""
-        pending, self._pending = self._pending, {}
+    def _due(self, pending: dict[bytes, int], everything: bool) -> Iterator[Sequence[Value]]:
+        """Yields the values of each pending row; none of one that moved little: it begins to wait, or goes on.
+
+        Then those of the rows that have waited for long enough. A row is read when it is asked for.
+        """
         now = self._clock()
-        due: list[bytes] = []
-        slices = Slices()
+        get, measure_of, published = self._store.get, self._rows.measure, self._published
         for key, offset in pending.items():
-            if slices.is_over:
-                await slices.next()
-            if everything or not self._may_wait(key, offset, now):
-                due.append(key)
-        for key in due:
-            self._waiting.pop(key, None)
-        late = [key for key, (_, until) in self._waiting.items() if everything or until <= now]
-        for key in late:
+            row = get(key)
+            measure = measure_of(key, row) if row is not None else None
+            if measure is not None and not everything and _is_small_move(published.get(key), measure):
+                self._waiting.setdefault(key, (offset, now + WAIT_S))
+                yield ()
+            else:
+                self._waiting.pop(key, None)
+                yield self._values(key, row, measure)
+        for key in [key for key, (_, until) in self._waiting.items() if everything or until <= now]:
             del self._waiting[key]
-        return due + late
+            row = get(key)
+            yield self._values(key, row, measure_of(key, row) if row is not None else None)
 
-    def _may_wait(self, key: bytes, offset: int, now: float) -> bool:
-        known = self._published.get(key)
-        row = self._store.get(key) if known is not None else None
-        measure = self._rows.measure(key, row) if row is not None else None
-        if known is None or measure is None or measure[0] != known[0]:
-            return False
-        if abs(measure[1] - known[1]) >= SMALL_MOVE * known[1]:
-            return False
-        self._waiting.setdefault(key, (offset, now + WAIT_S))
-        return True
-
-    def _values(self, key: bytes) -> list[Value]:
-        """Returns what the row publishes now, and remembers it."""
-        row = self._store.get(key)
-        measure = self._rows.measure(key, row) if row is not None else None
+    def _values(self, key: bytes, row: bytes | None, measure: Measure | None) -> Sequence[Value]:
+        """Returns what the row publishes, and remembers it."""
         if measure is not None and measure[1] >= _REMEMBERED_FROM:
             _remember(self._published, key, measure)
         else:
             self._published.pop(key, None)
-        return self._made.new(key, list(self._rows.expand(key, row)))
+        return self._made.new(key, self._rows.expand(key, row))
 
-    async def _send(self, rows: Iterable[list[Value]]) -> int:
+    async def _send(self, rows: Iterable[Sequence[Value]]) -> int:
         """Sends the values of each row; rows that come lazily are read as late as may be."""
         sent = 0
         batches: dict[str, list[Record]] = {topic: [] for topic in self._appenders}
         sizes = dict.fromkeys(self._appenders, 0)
-        stamp: Stamp | None = None
+        stamp: bytes | None = None
         slices = Slices()
         for values in rows:
             if stamp is None:
                 marker = self._store.marker()
-                stamp = Stamp(marker.version, marker.applied, marker.stream_time_ms)
+                stamp = seal(Stamp(marker.version, marker.applied, marker.stream_time_ms), b"")
             for topic, out_key, value in values:
-                batches[topic].append((out_key, None if value is None else seal(stamp, value)))
+                batches[topic].append((out_key, None if value is None else stamp + value))
                 sizes[topic] += len(value or b"") + len(out_key)
-            for topic in batches:
-                if sizes[topic] > _BATCH_BYTES:
+            if values and max(sizes.values()) > _BATCH_BYTES:
+                for topic in batches:
                     sent += await self._append(topic, batches, sizes)
-                    stamp = None  # the await let a checkpoint in: a row and its stamp are read from one state
+                stamp = None  # the await let a checkpoint in: a row and its stamp are read from one state
             if slices.is_over:
                 await slices.next()
                 stamp = None
@@ -222,6 +214,10 @@ class Publisher:
         if batch:
             await self._appenders[topic].append(batch)
         return len(batch)
+
+
+def _is_small_move(known: Measure | None, measure: Measure) -> bool:
+    return known is not None and measure[0] == known[0] and abs(measure[1] - known[1]) < SMALL_MOVE * known[1]
 
 
 def _remember(known: dict[bytes, T], key: bytes, value: T) -> None:

@@ -88,7 +88,7 @@ class WorkerTables:
         for (table, name), row in rows.changed.items():
             if table.prefix in self._prefixes:
                 key = table.prefix + name.encode()
-                values += self._made[partition].new(key, list(self._publication.expand(key, table.encode(row))))
+                values += self._made[partition].new(key, self._publication.expand(key, table.encode(row)))
         for topic, out_key, value in values:
             self._applies[topic](partition, out_key, None if value is None else seal(stamp, value))
         rows.left.clear()
