@@ -89,13 +89,16 @@ class SessionStore:
     """Sessions and the newest of each item, as `session_index.py` describes; `keys` numbers sessions, `names` items.
 
     Arrays are read in place, and hold what they are called until the next change: `items` of all sessions one behind
-    the other; `order` by slot; `table` by slot offset, length and last_ms; `support` and `item_last_ms` by item.
+    the other; `order` by slot; `table` by slot offset, length and last_ms; `support` and `item_last_ms` by item;
+    `posted` the slots of each item's sessions, as many as its support, from its `offsets` on.
     """
 
     items: npt.NDArray[np.int32]
     order: npt.NDArray[np.int64]
     table: npt.NDArray[np.int64]
     support: npt.NDArray[np.int64]
+    posted: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int64]
     item_last_ms: npt.NDArray[np.int64]
     nbytes: int
 
@@ -114,6 +117,3 @@ class SessionStore:
 
     def content(self, slot: int, /) -> _Entries:
         """Return the (item number, time_ms) of a session, oldest first; none for a slot that is free."""
-
-    def postings(self, numbers: list[int], /) -> list[npt.NDArray[np.int64]]:
-        """Return the slots of the sessions of each item. Raises ValueError for a number that was never given."""

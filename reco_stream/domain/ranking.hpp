@@ -20,21 +20,21 @@ T checked(T value) {
 // A field of a tuple, borrowed.
 PyObject* field(PyObject* tuple, Py_ssize_t at) { return checked(PyTuple_GetItem(tuple, at)); }
 int64_t integer(PyObject* tuple, Py_ssize_t at) { return checked(PyLong_AsLongLong(field(tuple, at))); }
+PyObject* const* fields(PyObject* tuple, Py_ssize_t count) {
+    field(tuple, count - 1);
+    return PySequence_Fast_ITEMS(tuple);
+}
 std::size_t amount(PyObject* tuple, Py_ssize_t at) { return checked(PyLong_AsSize_t(field(tuple, at))); }
 
-// The index: (arena items, orders and figures by slot, number of items, support, most support, last_ms, postings); `postings`
-// returns a list with one array for each number of a list.
+// The index: (the fields of Sessions, support, most support, last_ms).
 struct Known {
-    PyObject* arrays[4];
     Sessions sessions;
     ItemFigures figures;
-    PyObject* postings;
 
     explicit Known(PyObject* given)
-        : arrays{field(given, 0), field(given, 1), field(given, 2), field(given, 3)},
-          sessions(arrays),
-          figures(field(given, 4), integer(given, 5), field(given, 6), sessions.numbers),
-          postings(field(given, 7)) {}
+        : sessions(fields(given, Sessions::FIELDS + 3)),
+          figures(field(given, Sessions::FIELDS), integer(given, Sessions::FIELDS + 1), field(given, Sessions::FIELDS + 2),
+                  sessions.numbers) {}
 };
 
 // (items of the context newest first, items of the history, their scores, items left out, now_ms)
@@ -102,22 +102,9 @@ private:
     static void score(Scorer& scorer, const Known& known, const std::vector<int64_t>& items, int64_t now_ms,
                       std::size_t limit, std::size_t k, int64_t max_events) {
         std::vector<double> support;
-        PyObject* asked = PyList_New(0);
-        for (const int64_t number : items) {
-            append(asked, PyLong_FromLongLong(number));
-            support.push_back(known.figures.counted(number));
-        }
-        PyObject* postings = PyObject_CallOneArg(known.postings, asked);
-        Py_DECREF(asked);
-        checked(postings);
-        try {
-            scorer.score(known.sessions, postings, support, items, now_ms, limit,
-                         static_cast<std::size_t>(known.figures.most), k, max_events);
-        } catch (...) {
-            Py_DECREF(postings);
-            throw;
-        }
-        Py_DECREF(postings);
+        for (const int64_t number : items) support.push_back(known.figures.counted(number));
+        scorer.score(known.sessions, support, items, now_ms, limit, static_cast<std::size_t>(known.figures.most), k,
+                     max_events);
     }
 
     // The sessions near the first hop's best items, where that found fewer than `enough`.

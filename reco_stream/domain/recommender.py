@@ -211,7 +211,7 @@ class Recommender:
         past, scores = self._past(context)
         seen = index.numbers(newest)
         question = (seen, past, scores, index.numbers(exclude), context.now_ms)
-        known = (*index.arrays(), *index.item_figures()[:3], index.postings)
+        known = (*index.arrays(), *index.item_figures()[:3])
         found = rank(self._bank.scorer, self._transitive.scorer, known, question, self._limits, weights, count)
         types = {event.item: event.type for event in context.recent}
         recommended = []

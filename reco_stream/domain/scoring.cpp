@@ -72,21 +72,22 @@ void scorer_dealloc(PyObject* self) {
     Py_DECREF(type);
 }
 
-// score(index arrays..., numbers, postings, support, items, now_ms, limit, per_item, k, max_events)
+// score(fields of Sessions..., support, items, now_ms, limit, per_item, k, max_events)
 PyObject* scorer_score(PyObject* self, PyObject* const* given, Py_ssize_t count) {
-    if (count != 12) return PyErr_Format(PyExc_TypeError, "score takes 12 arguments, found %zd", count);
+    if (count != Sessions::FIELDS + 7) return PyErr_Format(PyExc_TypeError, "score takes 14 arguments, found %zd", count);
     try {
         Scorer& scorer = *reinterpret_cast<PyScorer*>(self)->scorer;
         const Sessions index(given);
-        const Array<double> supports(given[5]);
+        given += Sessions::FIELDS;
+        const Array<double> supports(given[0]);
         const std::vector<double> support(supports.begin(), supports.begin() + supports.size());
-        const std::vector<int64_t> items = integers(given[6]);
-        const int64_t now_ms = PyLong_AsLongLong(given[7]);
-        const std::size_t limit = PyLong_AsSize_t(given[8]), per_item = PyLong_AsSize_t(given[9]),
-                          k = PyLong_AsSize_t(given[10]);
-        const int64_t max_events = PyLong_AsLongLong(given[11]);
+        const std::vector<int64_t> items = integers(given[1]);
+        const int64_t now_ms = PyLong_AsLongLong(given[2]);
+        const std::size_t limit = PyLong_AsSize_t(given[3]), per_item = PyLong_AsSize_t(given[4]),
+                          k = PyLong_AsSize_t(given[5]);
+        const int64_t max_events = PyLong_AsLongLong(given[6]);
         if (PyErr_Occurred()) return nullptr;
-        scorer.score(index, given[4], support, items, now_ms, limit, per_item, k, max_events);
+        scorer.score(index, support, items, now_ms, limit, per_item, k, max_events);
         std::vector<int64_t> numbers;
         std::vector<double> votes;
         scorer.columns(numbers, votes);
@@ -97,12 +98,12 @@ PyObject* scorer_score(PyObject* self, PyObject* const* given, Py_ssize_t count)
     }
 }
 
-// evidence(index arrays..., numbers, items) -> [(anchor rank, sessions, after, age_s)]
+// evidence(fields of Sessions..., items) -> [(anchor rank, sessions, after, age_s)]
 PyObject* scorer_evidence(PyObject* self, PyObject* const* given, Py_ssize_t count) {
-    if (count != 5) return PyErr_Format(PyExc_TypeError, "evidence takes 5 arguments, found %zd", count);
+    if (count != Sessions::FIELDS + 1) return PyErr_Format(PyExc_TypeError, "evidence takes 8 arguments, found %zd", count);
     try {
         const Sessions index(given);
-        const std::vector<int64_t> numbers = numbers_below(given[4], index.numbers);
+        const std::vector<int64_t> numbers = numbers_below(given[Sessions::FIELDS], index.numbers);
         PyObject* found = PyList_New(0);
         for (const auto& [anchor, proof] : reinterpret_cast<PyScorer*>(self)->scorer->evidence(index, numbers))
             append(found, Py_BuildValue("(iLLd)", anchor, static_cast<long long>(proof.sessions),

@@ -1,6 +1,6 @@
 """The compiled inner loops (scoring.cpp), as `retrievers/kernel.py` calls them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,7 @@ def fuse(shares: _Floats, signals: _Floats, rank: _Ints, weights: _Floats, floor
 def rank(
     first: Scorer,
     second: Scorer,
-    known: tuple[npt.NDArray[np.int32], _Ints, _Ints, int, _Ints, int, _Ints, Callable[[list[int]], list[_Ints]]],
+    known: tuple[npt.NDArray[np.int32], _Ints, _Ints, _Ints, _Ints, _Ints, int, _Ints, int, _Ints],
     question: tuple[list[int], list[int], _Floats, list[int], int],
     limits: tuple[int, int, int, int, int, int, int, float],
     weights: _Floats,
@@ -44,9 +44,9 @@ def rank(
 ) -> list[tuple[int, float, bool, bool, int, int, int, float]]:
     """Return the `count` items of the highest chance: number, chance, of the history, of the context, and its evidence.
 
-    `known`: arrays of the index, number of items, support, most support, newest session, postings. `question`: context
-    newest first, history, its scores, items left out, now_ms. `limits`: sessions, voters and events of the first hop;
-    candidates that are enough; seeds and sessions of the second; candidates kept; floor of a share. Raises ValueError.
+    `known`: arrays of the index, support, most support, newest session. `question`: context newest first, history, its
+    scores, items left out, now_ms. `limits`: sessions, voters and events of the first hop; candidates that are enough;
+    seeds and sessions of the second; candidates kept; floor of a share. Raises ValueError.
     """
 
 class Scorer:
@@ -60,8 +60,10 @@ class Scorer:
         arena_items: npt.NDArray[np.int32],
         orders: _Ints,
         sessions: _Ints,
+        posted: _Ints,
+        offsets: _Ints,
+        counts: _Ints,
         numbers: int,
-        postings: list[_Ints],
         support: _Floats,
         items: list[int],
         now_ms: int,
@@ -81,6 +83,9 @@ class Scorer:
         arena_items: npt.NDArray[np.int32],
         orders: _Ints,
         sessions: _Ints,
+        posted: _Ints,
+        offsets: _Ints,
+        counts: _Ints,
         numbers: int,
         items: list[int],
         /,

@@ -115,21 +115,21 @@ class SessionIndex:
 
     def newest(self, number: int) -> Slots:
         """Return the slots of the newest m sessions with the item, in no particular order. Not to be changed."""
-        (posting,) = self._store.postings([number])
-        cut = len(posting) - self.sessions_per_item
+        store = self._store
+        begin, count = store.offsets[number], store.support[number]
+        posting = store.posted[begin : begin + count]
+        cut = count - self.sessions_per_item
         if cut <= 0:
             return posting
-        order = self._store.order[posting]
+        order = store.order[posting]
         return posting[np.argpartition(order, cut)[cut:]]
 
-    def postings(self, numbers: list[int]) -> list[Slots]:
-        """Return the slots of the newest sessions of each item, up to 2 m, in no particular order; read them only."""
-        return self._store.postings(numbers)
-
-    def arrays(self) -> tuple[npt.NDArray[np.int32], Slots, Slots, int]:
-        """Return what scoring reads, valid until a change: items of all sessions, order and figures by slot, items."""
+    def arrays(self) -> tuple[npt.NDArray[np.int32], Slots, Slots, Slots, Slots, Slots, int]:
+        """Return what scoring reads, valid until a change: items of all sessions; order and figures by slot; slots of
+        all postings; where an item's begin, and how many; items.
+        """
         store = self._store
-        return store.items, store.order, store.table, len(self.names)
+        return store.items, store.order, store.table, store.posted, store.offsets, store.support, len(self.names)
 
     @property
     def slots(self) -> SlotFigures:

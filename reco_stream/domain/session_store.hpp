@@ -51,6 +51,7 @@ public:
     Column<int64_t> table{"int64", 3072};  // by slot: offset, length, last_ms
     Column<int64_t> support{"int64"}, item_last_ms{"int64"};  // by item: postings; time of the newest session
     Column<int64_t> posted{"int64"};  // slots of sessions by item, in blocks
+    Column<int64_t> offsets{"int64"};  // by item: where its slots begin, of which there are `support`
 
     SessionStore(Numbers& keys, Numbers& names, int64_t per_item, std::size_t events, int64_t orphan_age_ms)
         : keys_(keys), names_(names), per_item_(per_item), events_(events), orphan_age_ms_(orphan_age_ms) {}
@@ -99,11 +100,6 @@ public:
         for (std::size_t at = from; at < from + static_cast<std::size_t>(length(slot)); at++)
             to.emplace_back(items[at], times[at]);
     }
-    // Where the slots of an item lie in `posted`.
-    std::pair<int64_t, int64_t> posting(std::size_t number) const {
-        const Posting& posting = postings_.at(number);
-        return {posting.offset, posting.offset + posting.count};
-    }
     std::size_t nbytes() const {
         return 12 * static_cast<std::size_t>(arena_.top) + 8 * static_cast<std::size_t>(posting_blocks_.top) +
                40 * slots_.size() + 32 * postings_.size();
@@ -116,7 +112,6 @@ private:
         int32_t block = 0, references = 0;  // size of its block, 0: the slot is free; postings that hold it
     };
     struct Posting {
-        int64_t offset = 0;
         int32_t count = 0, room = 0;  // entries that fit: the size of the block, or the limit
     };
     Numbers& keys_;
@@ -252,18 +247,17 @@ private:
         postings_.resize(std::max(postings_.size(), names_.bound()));
         support.fit(postings_.size());
         item_last_ms.fit(postings_.size());
+        offsets.fit(postings_.size());
     }
-    int64_t* begin(const Posting& posting) { return &posted[0] + posting.offset; }
-    int64_t* end(const Posting& posting) { return begin(posting) + posting.count; }
+    int64_t* begin(uint32_t number) { return &posted[0] + offsets[number]; }
+    int64_t* end(uint32_t number) { return begin(number) + postings_[number].count; }
 
     bool is_posted(uint32_t number, std::size_t slot) {
-        const Posting& posting = postings_[number];
-        return std::find(begin(posting), end(posting), static_cast<int64_t>(slot)) != end(posting);
+        return std::find(begin(number), end(number), static_cast<int64_t>(slot)) != end(number);
     }
     int64_t newest_ms(uint32_t number) {
-        const Posting& posting = postings_[number];
         int64_t newest = 0;
-        for (const int64_t* slot = begin(posting); slot != end(posting); slot++)
+        for (const int64_t* slot = begin(number); slot != end(number); slot++)
             newest = std::max(newest, last_ms(static_cast<std::size_t>(*slot)));
         return newest;
     }
@@ -271,52 +265,54 @@ private:
     void post(uint32_t number, std::size_t slot) {
         Posting& posting = postings_[number];
         if (posting.count == posting.room) {
-            if (posting.count == 2 * per_item_) cut(posting);
-            else move(posting, std::min<int64_t>(Blocks::size_for(static_cast<std::size_t>(posting.count) + 1), 2 * per_item_));
+            if (posting.count == 2 * per_item_) cut(number);
+            else move(number, std::min<int64_t>(Blocks::size_for(static_cast<std::size_t>(posting.count) + 1), 2 * per_item_));
         }
-        *end(posting) = static_cast<int64_t>(slot);
+        *end(number) = static_cast<int64_t>(slot);
         support[number] = ++posting.count;
         slots_[slot].references++;
     }
 
     void unpost(uint32_t number, std::size_t slot) {
         Posting& posting = postings_[number];
-        const int64_t* kept = std::remove(begin(posting), end(posting), static_cast<int64_t>(slot));
-        if (kept != end(posting)) {
+        const int64_t* kept = std::remove(begin(number), end(number), static_cast<int64_t>(slot));
+        if (kept != end(number)) {
             support[number] = --posting.count;
             slots_[slot].references--;
-            if (!posting.count) move(posting, 0);
+            if (!posting.count) move(number, 0);
             item_last_ms[number] = newest_ms(number);
         }
         if (!posting.count && names_.has(number)) names_.remove(number);
     }
 
     // Keeps the newest of a full posting; sessions that nothing refers to any more become orphans.
-    void cut(Posting& posting) {
+    void cut(uint32_t number) {
         by_order_.clear();
-        for (const int64_t* slot = begin(posting); slot != end(posting); slot++)
+        for (const int64_t* slot = begin(number); slot != end(number); slot++)
             by_order_.emplace_back(order[static_cast<std::size_t>(*slot)], *slot);
-        const auto first_kept = by_order_.begin() + (posting.count - per_item_);
+        const auto first_kept = by_order_.end() - per_item_;
         std::nth_element(by_order_.begin(), first_kept, by_order_.end());
         for (auto dropped = by_order_.begin(); dropped != first_kept; ++dropped) {
             const auto slot = static_cast<std::size_t>(dropped->second);
             if (--slots_[slot].references == 0) orphans_.push_back(slot);
         }
-        std::transform(first_kept, by_order_.end(), begin(posting), [](const auto& kept) { return kept.second; });
-        posting.count = static_cast<int32_t>(per_item_);
+        std::transform(first_kept, by_order_.end(), begin(number), [](const auto& kept) { return kept.second; });
+        postings_[number].count = static_cast<int32_t>(per_item_);
     }
 
     // Gives the posting a block with room for so many, more than it has; or none.
-    void move(Posting& posting, int64_t room) {
-        const Posting old = posting;
-        posting.offset = 0;
-        posting.room = static_cast<int32_t>(room);
+    void move(uint32_t number, int64_t room) {
+        Posting& posting = postings_[number];
+        const int64_t from = offsets[number];
+        int64_t to = 0;
         if (room) {
-            posting.offset = posting_blocks_.allocate(Blocks::size_for(static_cast<std::size_t>(room)));
+            to = posting_blocks_.allocate(Blocks::size_for(static_cast<std::size_t>(room)));
             posted.fit(static_cast<std::size_t>(posting_blocks_.top));
-            std::copy(begin(old), end(old), begin(posting));
+            std::copy(begin(number), end(number), &posted[0] + to);
         }
-        if (old.room) posting_blocks_.release(old.offset, Blocks::size_for(static_cast<std::size_t>(old.room)));
+        if (posting.room) posting_blocks_.release(from, Blocks::size_for(static_cast<std::size_t>(posting.room)));
+        offsets[number] = to;
+        posting.room = static_cast<int32_t>(room);
     }
 
     // zlib's.

@@ -121,19 +121,6 @@ inline PyObject* content(PyObject* self, PyObject* slot) {
     });
 }
 
-// postings([number]) -> [array of slots]
-inline PyObject* postings(PyObject* self, PyObject* numbers) {
-    return guarded([&] {
-        const SessionStore& store = store_of(self);
-        const Object found = made(PyList_New(0));
-        for (const int64_t number : integers(numbers)) {
-            const auto [begin, end] = store.posting(static_cast<std::size_t>(number));
-            append(found.get(), PySequence_GetSlice(store.posted.array(), begin, end));
-        }
-        return Py_NewRef(found.get());
-    });
-}
-
 template <auto column>
 PyObject* array(PyObject* self, void*) {
     return Py_NewRef((store_of(self).*column).array());
@@ -148,7 +135,6 @@ inline PyType_Spec spec(const char* name, newfunc make) {
         {"remove", remove, METH_O, nullptr},
         {"expire", expire, METH_O, nullptr},
         {"content", content, METH_O, nullptr},
-        {"postings", postings, METH_O, nullptr},
         {nullptr, nullptr, 0, nullptr},
     };
     static PyGetSetDef properties[] = {
@@ -156,6 +142,8 @@ inline PyType_Spec spec(const char* name, newfunc make) {
         {"order", array<&SessionStore::order>, nullptr, nullptr, nullptr},
         {"table", array<&SessionStore::table>, nullptr, nullptr, nullptr},
         {"support", array<&SessionStore::support>, nullptr, nullptr, nullptr},
+        {"posted", array<&SessionStore::posted>, nullptr, nullptr, nullptr},
+        {"offsets", array<&SessionStore::offsets>, nullptr, nullptr, nullptr},
         {"item_last_ms", array<&SessionStore::item_last_ms>, nullptr, nullptr, nullptr},
         {"nbytes", nbytes, nullptr, nullptr, nullptr},
         {nullptr, nullptr, nullptr, nullptr, nullptr},

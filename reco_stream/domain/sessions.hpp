@@ -19,15 +19,31 @@ struct Stored {
     int64_t offset, length, last_ms;
 };
 
+// The slots of an item's sessions, in no particular order.
+struct Posting {
+    const int64_t* slots;
+    std::size_t size;
+};
+
 // The arrays of a SessionIndex that scoring reads.
 struct Sessions {
+    static constexpr Py_ssize_t FIELDS = 7;
     Array<int32_t> items;  // of the arena
     Array<int64_t> orders, table;  // by slot
+    Array<int64_t> posted;  // slots of all postings
+    Array<int64_t> offsets, counts;  // by item: where its slots begin, and how many
     std::size_t numbers;  // items are numbered below this
 
     Sessions(PyObject* const* given)
-        : items(given[0]), orders(given[1]), table(given[2]), numbers(PyLong_AsSize_t(given[3])) {
+        : items(given[0]),
+          orders(given[1]),
+          table(given[2]),
+          posted(given[3]),
+          offsets(given[4]),
+          counts(given[5]),
+          numbers(PyLong_AsSize_t(given[6])) {
         if (table.size() != 3 * orders.size()) throw std::invalid_argument("a session has no figures");
+        if (offsets.size() < numbers || counts.size() < numbers) throw std::invalid_argument("an item has no posting");
     }
 
     std::size_t size() const { return orders.size(); }
@@ -38,6 +54,14 @@ struct Sessions {
         if (static_cast<std::size_t>(stored.offset + stored.length) > items.size())
             throw std::out_of_range("a session lies beyond the arena");
         return items.begin() + stored.offset;
+    }
+    Posting posting(int64_t number) const {
+        const std::size_t at = static_cast<std::size_t>(number);
+        if (at >= numbers) throw std::out_of_range("an item is not there");
+        const int64_t begin = offsets[at], size = counts[at];
+        if (begin < 0 || size < 0 || begin + size > static_cast<int64_t>(posted.size()))
+            throw std::out_of_range("a posting lies beyond the others");
+        return {posted.begin() + begin, static_cast<std::size_t>(size)};
     }
 };
 
@@ -79,15 +103,13 @@ public:
     std::vector<int32_t> anchors;  // of each chosen session: place of the last event on its newest shared item
     std::vector<Candidate> candidates;  // in the order of their newest event, newest first
 
-    // `postings` and `support`: one an item. The newest `limit` sessions count, of each item at most `per_item`.
-    void score(const Sessions& index, PyObject* postings, const std::vector<double>& support,
-               const std::vector<int64_t>& items, int64_t now_ms, std::size_t limit, std::size_t per_item, std::size_t k,
-               int64_t max_events) {
-        if (!PyList_Check(postings) || static_cast<std::size_t>(PyList_GET_SIZE(postings)) != items.size() ||
-            support.size() != items.size() || items.size() > static_cast<std::size_t>(last_n))
-            throw std::invalid_argument("wanted one posting and one support an item, and no more items than last_n");
+    // `support`: one an item. The newest `limit` sessions count, of each item at most `per_item`.
+    void score(const Sessions& index, const std::vector<double>& support, const std::vector<int64_t>& items,
+               int64_t now_ms, std::size_t limit, std::size_t per_item, std::size_t k, int64_t max_events) {
+        if (support.size() != items.size() || items.size() > static_cast<std::size_t>(last_n))
+            throw std::invalid_argument("wanted one support an item, and no more items than last_n");
         now_ms_ = now_ms;
-        gather(index, postings, support, std::min(per_item, limit), limit);
+        gather(index, items, support, std::min(per_item, limit), limit);
         if (sessions.size() > limit) {
             std::nth_element(sessions.begin(), sessions.begin() + static_cast<std::ptrdiff_t>(limit), sessions.end(), newer);
             sessions.resize(limit);
@@ -172,20 +194,18 @@ private:
 
     // Every session that holds an item of the context, with the summed weights of the items that it holds; once there
     // are `limit` of them, those that are older than all of these may be missing.
-    void gather(const Sessions& index, PyObject* postings, const std::vector<double>& support, std::size_t per_item,
-                std::size_t limit) {
+    void gather(const Sessions& index, const std::vector<int64_t>& items, const std::vector<double>& support,
+                std::size_t per_item, std::size_t limit) {
         sessions.clear();
         int64_t oldest = INT64_MIN;
         std::size_t enough = limit;
         fit(session_at_, index.size());
-        const Py_ssize_t ranks = PyList_GET_SIZE(postings);
-        for (Py_ssize_t rank = 0; rank < ranks; rank++) {
+        for (std::size_t rank = 0; rank < items.size(); rank++) {
             double weight[ROWS];
             for (int row = 0; row < ROWS; row++)
-                weight[row] = rank_weight[static_cast<std::size_t>(rank * ROWS + row)] *
-                              power(support[static_cast<std::size_t>(rank)], -support_power[row]);
-            const Array<int64_t> posting(PyList_GET_ITEM(postings, rank));
-            take(index, posting, per_item, oldest);
+                weight[row] = rank_weight[rank * ROWS + static_cast<std::size_t>(row)] *
+                              power(support[rank], -support_power[row]);
+            take(index, index.posting(items[rank]), per_item, oldest);
             for (std::size_t at = 0; at < posting_.size(); at++) {
                 if (at + FAR_AHEAD < posting_.size()) soon(&session_at_[posting_[at + FAR_AHEAD].second]);
                 const auto [order, slot] = posting_[at];
@@ -197,7 +217,7 @@ private:
                 Session& session = sessions[static_cast<std::size_t>(place) - 1];
                 for (int row = 0; row < ROWS; row++) session.weight[row] += weight[row];
             }
-            if (sessions.size() >= enough && rank + 1 < ranks) {
+            if (sessions.size() >= enough && rank + 1 < items.size()) {
                 oldest = order_of_newest(limit);
                 enough = sessions.size() + limit / 4;  // before it would move much again
             }
@@ -215,12 +235,12 @@ private:
     }
 
     // The newest `most` sessions of a posting, as (order, slot), without those of an order below `oldest`.
-    void take(const Sessions& index, const Array<int64_t>& posting, std::size_t most, int64_t oldest) {
-        posting_.resize(posting.size());
+    void take(const Sessions& index, const Posting& posting, std::size_t most, int64_t oldest) {
+        posting_.resize(posting.size);
         std::size_t size = 0;
-        for (std::size_t at = 0; at < posting.size(); at++) {
-            if (at + FAR_AHEAD < posting.size()) soon(index.orders.begin() + posting[at + FAR_AHEAD]);
-            const int64_t slot = posting[at];
+        for (std::size_t at = 0; at < posting.size; at++) {
+            if (at + FAR_AHEAD < posting.size) soon(index.orders.begin() + posting.slots[at + FAR_AHEAD]);
+            const int64_t slot = posting.slots[at];
             if (slot < 0 || static_cast<std::size_t>(slot) >= index.size())
                 throw std::out_of_range("a posting names a session that is not there");
             const int64_t order = index.orders[static_cast<std::size_t>(slot)];

@@ -22,11 +22,15 @@ def score(
     found: Scorer,
     index: SessionIndex,
     items: list[int],
-    postings: list[np.ndarray],
     support: np.ndarray,
     limit: int = 100,
+    **other: np.ndarray,
 ) -> tuple[bytearray, bytearray]:
-    return found.score(*index.arrays(), postings, support, items, NOW_MS, limit, 500, 100, 8_000)
+    """`other` arrays take the place of the index's: `posted`, `offsets`, `counts`, `sessions`, `arena_items`."""
+    names = ("arena_items", "orders", "sessions", "posted", "offsets", "counts")
+    arrays = [other.get(name, array) for name, array in zip(names, index.arrays(), strict=False)]
+    numbers = index.arrays()[-1]
+    return found.score(*arrays, numbers, support, items, NOW_MS, limit, 500, 100, 8_000)  # type: ignore[call-arg, arg-type]
 
 
 def test_evidence_counts_the_sessions_behind_an_item() -> None:
@@ -81,7 +85,7 @@ def test_of_several_items_the_newest_sessions_of_all_vote(limit: int) -> None:
     for index in (whole, newest):
         items = index.numbers(names)
         support = np.array([1.0 + names.index(index.names[item]) for item in items])
-        numbers, votes = score(scorer(), index, items, index.postings(items), support, limit)
+        numbers, votes = score(scorer(), index, items, support, limit)
         found.append(dict(zip(index_names(index, numbers), np.frombuffer(votes).tolist(), strict=True)))
     assert found[0] == found[1]
 
@@ -93,7 +97,7 @@ def index_names(index: SessionIndex, numbers: bytearray) -> list[str]:
 def test_a_question_that_does_not_fit_the_index_is_refused_and_leaves_nothing_behind() -> None:
     index = index_of(random_sessions(20, 5))
     items, scores, weights = index.numbers(["i0"]), np.zeros(0), np.ones(5)
-    known = (*index.arrays(), *index.item_figures()[:3], index.postings)
+    known = (*index.arrays(), *index.item_figures()[:3])
     limits = (100, 100, 8_000, 200, 8, 100, 200, 1e-3)
     first, second = scorer(), scorer()
 
@@ -128,7 +132,7 @@ def test_the_events_that_vote_are_bounded() -> None:
     found = Scorer(wide, wide, np.ones((1, 101)), np.zeros((3, 1)))
     items = index.numbers(["a"])
     numbers, votes = found.score(
-        *index.arrays(), index.postings(items), np.ones(1), items, NOW_MS, 100, 500, 100, 9
+        *index.arrays(), np.ones(1), items, NOW_MS, 100, 500, 100, 9
     )  # four events a session, all equally near: the two newest sessions fit
     by_item = dict(zip(np.frombuffer(numbers, np.int64).tolist(), np.frombuffer(votes).tolist(), strict=True))
     assert {index.names[number]: vote for number, vote in by_item.items()} == {"a": 2.0, "x7": 3.0, "x8": 3.0}
@@ -137,24 +141,32 @@ def test_the_events_that_vote_are_bounded() -> None:
 def test_arrays_that_do_not_belong_together_are_refused() -> None:
     index = index_of(random_sessions(20, 5))
     items = index.numbers(["i0"])
-    postings, support = index.postings(items), np.ones(1)
-    assert score(scorer(), index, items, postings, support)[0]
-    refused: list[tuple[list[int], list[np.ndarray], np.ndarray, str]] = [
-        (items, postings, np.ones(2), "one posting and one support"),
-        (items, [], support, "one posting and one support"),
-        (items * 11, postings * 11, np.ones(11), "no more items than last_n"),
-        (items, [np.array([10**6])], support, "names a session that is not there"),
-        (index.numbers(["i0", "i1"]), [postings[0], np.array([-1])], np.ones(2), "names a session that is not there"),
-        (items, [postings[0].astype(np.int32)], support, "entries of another size"),
+    support = np.ones(1)
+    content, _, figures, posted, offsets, counts, _ = index.arrays()
+    long = index_of([("s", [("a", "view", START_MS)] * 3)])
+    refused: list[tuple[SessionIndex, list[int], np.ndarray, dict[str, np.ndarray], str]] = [
+        (index, items, np.ones(2), {}, "one support an item"),
+        (index, items * 11, np.ones(11), {}, "no more items than last_n"),
+        (index, [10**6], support, {}, "an item is not there"),
+        (index, [-1], support, {}, "an item is not there"),
+        (index, items, support, {"offsets": offsets + 10**6}, "beyond the others"),
+        (index, items, support, {"offsets": offsets - 10**6}, "beyond the others"),
+        (index, items, support, {"counts": counts + 10**6}, "beyond the others"),
+        (index, items, support, {"counts": counts[:1]}, "an item has no posting"),
+        (index, items, support, {"posted": posted + 10**6}, "names a session that is not there"),
+        (index, items, support, {"posted": posted - 10**6}, "names a session that is not there"),
+        (index, items, support, {"posted": posted.astype(np.int32)}, "entries of another size"),
+        (index, items, support, {"sessions": figures[:3]}, "a session has no figures"),
+        (index, items, support, {"arena_items": content[:1]}, "beyond the arena"),
+        (long, [0], support, {}, "too long"),
     ]
-    tried, expected = scorer(), score(scorer(), index, items, postings, support)
-    for numbers, slots, supports, words in refused:
+    tried, expected = scorer(), score(scorer(), index, items, support)
+    assert expected[0]
+    for asked, numbers, supports, other, words in refused:
         with pytest.raises(ValueError, match=words):
-            score(tried, index, numbers, slots, supports)
-        assert score(tried, index, items, postings, support) == expected  # nothing is left behind
-    with pytest.raises(ValueError, match="too long"):
-        score(scorer(reach=1), index_of([("s", [("a", "view", START_MS)] * 3)]), [0], [np.array([0])], support)
-    with pytest.raises(TypeError, match="takes 12 arguments"):
+            score(scorer(reach=1) if asked is long else tried, asked, numbers, supports, **other)  # type: ignore[arg-type]
+        assert score(tried, index, items, support) == expected  # nothing is left behind
+    with pytest.raises(TypeError, match="takes 14 arguments"):
         scorer().score(1)  # type: ignore[call-arg, arg-type]
 
 

@@ -90,7 +90,6 @@ class KernelBank:
         index = self._index
         numbers, votes = self.scorer.score(
             *index.arrays(),
-            index.postings(items),
             index.support_of(np.array(items, np.int64)),
             items,
             now_ms,
