@@ -30,7 +30,7 @@ format: $(INSTALLED)  ## what `make lint` would complain about, where a tool can
 
 install: $(INSTALLED)  ## the virtual environment with the locked dependencies
 
-$(INSTALLED): requirements-dev.lock pyproject.toml deploy/venv.sh deploy/compile_cpp.py $(wildcard reco_stream/domain/*.?pp tables/*.?pp)
+$(INSTALLED): requirements-dev.lock pyproject.toml deploy/venv.sh deploy/compile_cpp.py $(wildcard reco_stream/domain/*.?pp reco_stream/engine/*.cpp tables/*.?pp)
 	@sh deploy/venv.sh
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -41,5 +41,5 @@ lock:  ## the lock files from pyproject.toml; the only command that needs uv
 	$(LOCK) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 
 clean:  ## everything that the other targets made, the data of the demo included
-	rm -rf reco_stream/domain/*.so tables/*.so .venv .reco .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf reco_stream/*/*.so tables/*.so .venv .reco .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

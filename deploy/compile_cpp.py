@@ -11,7 +11,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from setuptools import Distribution, Extension
 
-FOLDERS = ("reco_stream/domain", "tables")
+FOLDERS = ("reco_stream/domain", "reco_stream/engine", "tables")
 # No fused multiply-add: rows must have the same bytes on every machine, and as the Python rules make them.
 OPTIONS = ["-O3", "-std=c++17", "-ffp-contract=off"]
 

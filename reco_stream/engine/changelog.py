@@ -1,7 +1,7 @@
 """Fenced appends: one RecordBatch to one Kafka partition, whole or not at all, and only by its newest owner.
 
 aiokafka's producer holds one producer id and an accumulator; an engine with one writer a partition needs one
-producer id a partition and no accumulator. So this builds the RecordBatch (aiokafka.record) and sends the Produce
+producer id a partition and no accumulator. So this builds the RecordBatch (record_batch.cpp) and sends the Produce
 request (aiokafka.client, produce_requests.py) itself: one socket for all partitions, the retry in plain sight.
 
 The fence is the idempotent producer's: InitProducerId with the partition's transactional id hands out the next
@@ -23,11 +23,11 @@ from typing import Any, TypeVar
 from aiokafka import errors as kafka_errors
 from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.protocol.transaction import InitProducerIdRequest
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
 from reco_stream.engine.errors import BatchTooLarge, ChangelogCorrupt, ChangelogRefused, ChangelogUnavailable, Fenced
 from reco_stream.engine.produce_requests import ProduceRequests
+from reco_stream.engine.record_batch import record_batch
 from reco_stream.engine.store import Record
 from reco_stream.engine.topic_ids import fetch_topic_id
 
@@ -88,20 +88,8 @@ class Appender:
         return offset
 
     def _build(self, records: Sequence[Record], sequence: int) -> bytes:
-        builder = DefaultRecordBatchBuilder(
-            2,
-            0,
-            is_transactional=0,
-            producer_id=self.claim.producer_id,
-            producer_epoch=self.claim.epoch,
-            base_sequence=sequence,
-            batch_size=1 << 30,
-        )
         now_ms = int(time.time() * 1000)
-        append = builder.append
-        for index, (key, value) in enumerate(records):
-            append(index, now_ms, key, value, [])
-        return bytes(builder.build())
+        return record_batch(records, now_ms, self.claim.producer_id, self.claim.epoch, sequence)
 
 
 class BrokerLink:
