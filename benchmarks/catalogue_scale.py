@@ -29,9 +29,9 @@ from typing import Any
 from benchmarks.command import options, with_kafka
 from benchmarks.http_load import get, in_turn, open_loop
 from benchmarks.inputs import load, long_tail
+from benchmarks.live import READY_WITHIN_S, caught_up
 from benchmarks.measure import cpu_seconds, memory_mb
 from benchmarks.report import emit, table
-from benchmarks.serving import APPLIED_WITHIN_S, caught_up
 from benchmarks.shop import shop_items
 from reco_stream import worker_api
 from reco_stream.catalogue import encode_item
@@ -150,7 +150,7 @@ def run(arguments: argparse.Namespace, kafka: KafkaServer, folder: Path) -> None
         )
     worker = Worker(free_ports(1)[0], folder, environment)
     try:
-        wait_until_ready([worker], APPLIED_WITHIN_S)
+        wait_until_ready([worker], READY_WITHIN_S)
         caught_up(worker)
         users = [f"u{number}" for number in range(2_000)]
         random.Random(1).shuffle(users)

@@ -23,9 +23,9 @@ from typing import Any
 from benchmarks.command import options, with_kafka
 from benchmarks.http_load import closed_loop, in_turn, post
 from benchmarks.inputs import load, read_inputs
+from benchmarks.live import READY_WITHIN_S, caught_up
 from benchmarks.measure import SETTLED_BELOW, SETTLES_WITHIN_S, cpu_seconds
 from benchmarks.report import emit, table
-from benchmarks.serving import APPLIED_WITHIN_S, caught_up
 from reco_stream.event_files import Line
 from reco_stream.kafka_server import KafkaServer
 from reco_stream.local_workers import Worker, wait_until_ready, worker_environment
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace, kafka: KafkaServer, folder: Path) -> None
     worker = Worker(free_ports(1)[0], folder, environment)
     rows: list[Row] = []
     try:
-        wait_until_ready([worker], APPLIED_WITHIN_S)
+        wait_until_ready([worker], READY_WITHIN_S)
         caught_up(worker)
         loads = ((1, 8 * CONNECTIONS), (500, CONNECTIONS), (1, CONNECTIONS), (1, 8 * CONNECTIONS))
         for (size, connections), seconds in zip(loads, (arguments.warm_up, *[arguments.seconds] * 3), strict=True):

@@ -121,6 +121,11 @@ class System:
             time.sleep(0.2)
         return time.monotonic() - began
 
+    def settle(self) -> None:
+        """Returns when all events are applied, and what they changed is published and read. Raises TimeoutError."""
+        self.catch_up()
+        time.sleep(SETTLED_AFTER_S)
+
     def sender(self, lines: Iterable[Line], per_second: float | None, first_ms: int | None = None) -> SpawnProcess:
         """Returns a process, not yet started, that sends the lines; None: as they are, as fast as Kafka takes them.
 
@@ -138,8 +143,7 @@ class System:
         """Sends the lines as events of the 24 hours that ended two hours ago; returns when all is published."""
         first_ms = int(1000 * (time.time() - STATE_AGE_S))
         self.send(stamped(lines, len(lines) / STATE_SPAN_S, first_ms), None)
-        self.catch_up()
-        time.sleep(SETTLED_AFTER_S)
+        self.settle()
 
     def send(self, lines: Iterable[Line], per_second: float | None) -> None:
         """Returns when all lines are on Kafka."""
@@ -148,6 +152,15 @@ class System:
         process.join()
         if process.exitcode:
             raise RuntimeError(f"the sender ended with code {process.exitcode}")
+
+
+def caught_up(worker: Worker) -> None:
+    """Returns when the worker has applied everything. Raises TimeoutError."""
+    deadline = time.monotonic() + APPLIED_WITHIN_S
+    while sum(found["lag_records"] for found in worker_api.get(worker.url, "/health")["partitions"]):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{worker.url} has not applied everything within {APPLIED_WITHIN_S:g} s")
+        time.sleep(0.2)
 
 
 def hour_of(seconds: float) -> dict[str, str]:
