@@ -330,6 +330,8 @@ class Partition:
             await asyncio.sleep(self._config.publish_interval_s)
             if self.phase is not Phase.RUNNING or self.publisher is None:
                 continue
+            await take_turn()
+            self.store.flush_old()
             idle = self._idle.is_set() and not self.on_the_way
             if self._pace.is_due(self.publisher.pending, idle):
                 await take_turn()

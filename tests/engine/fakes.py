@@ -19,7 +19,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from reco_stream.engine.changelog import Claim
 from reco_stream.engine.errors import ChangelogCorrupt, Fenced
-from reco_stream.engine.marker import PLACE_KEY, Place, decode_place, encode_place
+from reco_stream.engine.marker import PLACE_KEY, Place, decode_place
 from reco_stream.engine.store import PartitionStore, Record
 from reco_stream.engine.tasks import to_the_end
 
@@ -208,21 +208,19 @@ class MemoryStore(PartitionStore):
             raise RuntimeError(f"store {self.path} is closed")
         return self._rows
 
-    def get(self, key: bytes) -> bytes | None:
+    def _read(self, key: bytes) -> bytes | None:
         value: bytes | None = self._opened().get(key)
         return value
 
-    def write(self, records: Iterable[Record], position: int, *, settled: bool = True) -> None:
+    def _write_through(self, records: Iterable[Record]) -> None:
         rows = self._opened()
         for key, value in records:
             rows.pop(key, None)
             if value is not None:
                 rows[key] = value
-        self._marker = None
-        self.position, self.written_at = position, 1e12
-        rows[PLACE_KEY] = encode_place(Place(position, int(1e15), self.changelog_id, settled))
 
     def scan(self, prefix: bytes, below: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        self.flush()
         for key in sorted(self._opened()):
             if key.startswith(prefix) and (below is None or key < below):
                 yield key, self._opened()[key]
@@ -231,9 +229,13 @@ class MemoryStore(PartitionStore):
         return sum(len(key) + len(value) for key, value in self._opened().items())
 
     def close(self) -> None:
-        self._rows = self._marker = None
+        if self._rows is not None:
+            self.flush()
+        self._forget_held()
+        self._rows = None
 
     def wipe(self) -> None:
+        self._forget_held()
         self.close()
         self._disk.files.pop(self.path, None)
         self.position, self.written_at, self.changelog_id = -1, 0.0, ""

@@ -51,13 +51,15 @@ def test_memory_store_is_like_the_real_one(tmp_path: Path, steps: list[Any]) -> 
             store.get(PLACE_KEY)
 
 
-def test_disk_of_a_killed_process_keeps_what_was_written_before() -> None:
+def test_disk_of_a_killed_process_keeps_what_was_flushed_before() -> None:
     disk = FakeDisk()
     store = MemoryStore(Path("p"), disk)
     store.open()
     store.write([(b"ra", b"1")], 0)
+    store.flush()
+    store.write([(b"ra", b"held")], 1)
     left = disk.copy()
-    store.write([(b"ra", b"zombie")], 1)
+    store.flush()
     again = MemoryStore(Path("p"), left)
     again.open()
     assert (again.get(b"ra"), again.position) == (b"1", 0)

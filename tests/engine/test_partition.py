@@ -29,12 +29,26 @@ async def test_new_partition_fences_proves_and_starts_at_the_logs_beginning(worl
 
 
 async def test_restarted_partition_goes_on_behind_what_it_applied(world: World) -> None:
-    await applied(await world.running(world.partition()), "a", "b")
+    partition = await world.running(world.partition())
+    await applied(partition, "a", "b")
     await world.stopped()
+    partition.store.close()
     again = await world.running(world.partition())
     assert (world.starts, world.restores, row(again)) == ([0, 2], [], b"ab")
     await applied(again, "c", first=2)
     assert row(again) == b"abc"
+
+
+async def test_what_a_killed_process_held_is_read_from_the_changelog(world: World) -> None:
+    partition = await world.running(world.partition())
+    await applied(partition, "a")
+    partition.store.flush()
+    on_disk = partition.store.position
+    await applied(partition, "b", first=1)
+    await world.stopped()
+    again = await world.running(world.partition())
+    assert (world.starts, row(again)) == ([0, 2], b"ab")
+    assert on_disk < world.restores[0][0]
 
 
 async def test_lost_disk_is_restored_from_the_changelog(world: World) -> None:
@@ -98,6 +112,7 @@ async def test_store_beyond_the_changelogs_end_is_built_anew(world: World, caplo
     store = MemoryStore(world.config.store_path(0), world.disk)
     store.open()
     store.write([(b"told", b"of another changelog")], 700)
+    store.close()
     partition = await world.running(world.partition())
     assert row(partition, b"told") is None
     assert "is at changelog offset 700 and it lies beyond the changelog's end (0): building it anew" in caplog.text

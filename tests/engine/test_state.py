@@ -48,6 +48,7 @@ class World:
         store.open()
         records = [(b"t" + key.encode(), value.encode()) for key, value in rows.items()]
         store.write([*records, (MARKER_KEY, encode_marker(Marker(applied)))], 0)
+        store.flush()
         return store
 
     def owns(self, number: int, applied: int, phase: Phase = Phase.RUNNING, end: int = 0, **rows: str) -> FakePartition:

@@ -1,4 +1,4 @@
-"""The partition store on a real RocksDB: one write is all or nothing, and position and rows are never apart."""
+"""The partition store on a real RocksDB: one flush is all or nothing, and position and rows are never apart."""
 
 import os
 import signal
@@ -102,6 +102,7 @@ def test_wipe_leaves_a_new_store(store: PartitionStore) -> None:
 def test_size_grows_with_the_rows(store: PartitionStore) -> None:
     empty = store.size_bytes()
     store.write([(b"r%d" % i, os.urandom(1000)) for i in range(1000)], 0)
+    store.flush()
     assert store.size_bytes() > empty + 500_000
 
 
@@ -115,6 +116,7 @@ def test_stores_share_one_cache_and_one_bound(tmp_path: Path) -> None:
     for store in stores:
         store.open()
         store.write([(b"r%d" % i, os.urandom(2_000)) for i in range(1_000)], 0)
+        store.flush()
     for _ in range(2):
         for store in stores:
             for i in range(1_000):
@@ -146,20 +148,73 @@ from reco_stream.engine.store import PartitionStore, StoreResources
 store = PartitionStore(Path(sys.argv[1]), StoreResources(8 << 20))
 store.open()
 for position in range(int(sys.argv[2])):
-    store.write([(b"r%d" % i, b"%d" % position) for i in range(50)], position)
+    store.write([(b"r%04d" % i, b"%d" % position) for i in range(position % 10 * 50, 2_500)], position)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_killed_process_leaves_its_last_write_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("writes", [1, 8, 20])
+def test_killed_process_leaves_the_rows_of_one_position(tmp_path: Path, writes: int) -> None:
     path = tmp_path / "killed"
-    done = subprocess.run([sys.executable, "-c", WRITES_AND_DIES, str(path), "20"], check=False)
+    done = subprocess.run([sys.executable, "-c", WRITES_AND_DIES, str(path), str(writes)], check=False)
     assert done.returncode == -signal.SIGKILL
     store = PartitionStore(path, RESOURCES)
     store.open()
-    assert store.position == 19
-    assert {value for _, value in store.scan(b"r")} == {b"19"}
+    last = store.position
+    assert 0 <= last < writes
+    first_kept = last % 10 * 50  # of the rows before, each is as an earlier write left it
+    rows = list(store.scan(b"r"))
+    assert len(rows) == 2_500
+    assert all(value == b"%d" % last for key, value in rows if int(key[1:]) >= first_kept)
+    assert all(int(value) <= last for _, value in rows)
     store.close()
+
+
+def test_what_is_held_is_read_before_it_is_on_disk(store: PartitionStore) -> None:
+    store.write([(b"ra", b"1"), (b"rb", b"1")], 0)
+    store.flush()
+    store.write([(b"ra", b"2"), (b"rb", None)], 1)
+    on_disk = PartitionStore(store.path, RESOURCES)
+    on_disk._db = store._opened()
+    assert (store.get(b"ra"), store.get(b"rb"), store.position) == (b"2", None, 1)
+    assert (on_disk.get(b"ra"), on_disk.get(b"rb")) == (b"1", b"1")
+    store.flush()
+    assert (on_disk.get(b"ra"), on_disk.get(b"rb")) == (b"2", None)
+    assert (store.get(b"ra"), store.get(b"rb")) == (b"2", None)
+
+
+def test_what_is_held_for_long_is_flushed_when_asked(store: PartitionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("reco_stream.engine.store.time.monotonic", lambda: now)
+    for position in range(2):
+        store.write([(b"ra", b"%d" % position)], position)
+        now += 0.6
+        assert store._read(b"ra") is None
+    store.flush_old()
+    assert store._read(b"ra") == b"1"
+    store.write([(b"ra", b"2")], 2)
+    store.flush_old()
+    assert store._read(b"ra") == b"1"
+
+
+def test_many_rows_are_not_held(store: PartitionStore) -> None:
+    store.write([(b"r%d" % i, b"1") for i in range(3_000)], 0)
+    assert store._read(b"r0") == b"1"
+
+
+def test_closing_a_full_disk_says_so_and_releases_the_lock(
+    store: PartitionStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.write([(b"ra", b"1")], 0)
+
+    def full(records: object) -> None:
+        raise StoreFailed("no space")
+
+    monkeypatch.setattr(store, "_write_through", full)
+    again = reopened(store)
+    assert "no space; what it lacks will be read from the changelog" in caplog.text
+    assert (again.get(b"ra"), again.position) == (None, -1)
+    again.close()
 
 
 KEYS = st.sampled_from([b"ra", b"rb", b"s", b"sa", b"s\xff", b"t"])
