@@ -20,6 +20,7 @@ store = PartitionStore(Path(sys.argv[1]), StoreResources(8 << 20))
 store.open()
 for n in range(int(sys.argv[2])):
     store.write([(b"r%d" % n, b"row")], n)
+store.flush()
 print("ready", flush=True)
 sys.stdin.read()
 """
