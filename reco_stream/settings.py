@@ -203,7 +203,7 @@ class Settings(CatalogueSettings):
     )
     row_cache_mb: int = Field(default=128, ge=1, description="Memory for decoded rows of all partitions, in MB.")
     rocksdb_cache_mb: int = Field(
-        default=128, ge=8, description="Memory for RocksDB's caches of all partitions, in MB."
+        default=128, ge=8, description="Memory for RocksDB's write buffers of all partitions, in MB."
     )
 
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(

@@ -4,7 +4,7 @@ What a checkpoint writes is held in memory and goes to RocksDB with what follows
 second: a row that changes with every checkpoint is then written once. A process that is killed loses what is held, and
 recovery reads it again from the changelog, which has it all: to the store a crash looks as if it had come earlier.
 
-All partitions of a process share one block cache and one write-buffer manager, so memory does not grow with the
+All partitions of a process share one block cache and one write-buffer manager, so this memory does not grow with the
 number of partitions (Faust's default is a cache of 2 GiB a database).
 """
 
@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Final
 
 from rocksdict import (
-    BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
     DBCompactionStyle,
@@ -48,14 +47,17 @@ _HELD_S: Final = 1.0
 
 
 class StoreResources:
-    """Memory that all stores of this process share; sizes in bytes."""
+    """Memory that all stores of this process share; sizes in bytes.
+
+    Beside it each open file keeps its index and its filter.
+    """
 
     def __init__(self, cache_bytes: int) -> None:
         self.cache = Cache(cache_bytes)
-        # Half of the cache for memtables, charged to the cache: one number bounds both. With 16 MB for twelve
+        # All of it for memtables: rows that are read are kept by who decodes them, see `_open`. With 16 MB for twelve
         # partitions a memtable was flushed at 1.3 MB, and merging such small files took 2 us of CPU an event.
         self.buffers = WriteBufferManager.new_write_buffer_manager_with_cache(
-            max(cache_bytes // 2, 4 << 20), False, self.cache
+            max(cache_bytes, 4 << 20), False, self.cache
         )
 
     def options(self) -> Options:
@@ -75,12 +77,11 @@ class StoreResources:
         options.set_keep_log_file_num(2)
         table = BlockBasedOptions()
         table.set_block_cache(self.cache)
-        # In blocks of 4 kB: a file's index or filter is hundreds of kB, and to read them whole again and again took two
-        # thirds of a row's CPU once they did not fit the cache.
-        table.set_cache_index_and_filter_blocks(True)
-        table.set_index_type(BlockBasedIndexType.two_level_index_search())
-        table.set_partition_filters(True)
-        table.set_pin_top_level_index_and_filter(True)
+        # Indexes and filters lie in memory as long as their files are open, 2.5 bytes a row: to find each part of them
+        # in the cache took a third of a look-up. Of a 4 kB block a look-up copies and decompresses twice as much.
+        table.set_cache_index_and_filter_blocks(False)
+        table.set_block_size(2 << 10)
+        table.set_index_block_restart_interval(8)  # every entry in full made the index twice as large, and no faster
         table.set_bloom_filter(10, False)
         options.set_block_based_table_factory(table)
         return options
@@ -124,6 +125,11 @@ class PartitionStore:
             options = self._resources.options()
             # For the column family too: else rocksdict opens an existing one as its files say, with a cache of its own.
             self._db = Rdict(str(self.path), options, {"default": options})
+            # A block that was read for one row goes: the row is kept decoded, and to keep its seven neighbours too cost
+            # more (2 us a look-up to insert and evict) than finding one of them saves.
+            reading = ReadOptions()
+            reading.fill_cache(False)  # type: ignore[call-arg]  # rocksdict.pyi leaves the value out
+            self._db.set_read_options(reading)
             raw = self._db.get(PLACE_KEY)
         place = Place() if raw is None else decode_place(raw)
         self.position, self.written_at = place.offset, place.written_ms / 1000

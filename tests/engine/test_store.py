@@ -137,6 +137,8 @@ def test_a_store_that_existed_uses_the_shared_cache_too(tmp_path: Path) -> None:
     store.open()
     before = resources.cache.get_usage()
     assert all(store.get(key) == row for key, row in rows)
+    assert resources.cache.get_usage() - before < 1 << 20, "a look-up leaves its block behind"
+    assert dict(store.scan(b"r")) == dict(rows)
     assert resources.cache.get_usage() - before > 2 << 20
     store.close()
 
