@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reco_stream.catalogue import Catalogue
-from reco_stream.domain.canary_ids import is_canary
+from reco_stream.domain.canary_ids import PREFIX, is_canary
 from reco_stream.domain.recommender import Recommender
 from reco_stream.engine.published import unseal
 from reco_stream.engine.publisher import Measure, Value
@@ -23,6 +23,7 @@ from tables.published_rows import co_view_size, popularity_size, shared_sessions
 from tables.sessions import SESSIONS
 
 _ITEM_TABLES: dict[bytes, Table[object]] = {table.prefix: table for table in (POPULARITY, CO_VIEW)}  # type: ignore[misc]
+_CANARY = PREFIX.encode()
 
 
 class Publication:
@@ -71,17 +72,16 @@ def read_sessions(recommender: Recommender) -> Apply:
     newest: dict[int, int] = {}
 
     def apply(partition: int, key: bytes, value: bytes | None) -> None:
-        name = key.decode()
-        if is_canary(name):
+        if key.startswith(_CANARY):
             return
         if value is None:
-            recommender.remove_session(name)
+            recommender.remove_session(key.decode())
             return
         stamp, row = unseal(value)
         if stamp.version < newest.get(partition, 0):
             return
         newest[partition] = stamp.version
-        recommender.update_session_row(name, row)
+        recommender.update_session_row(key, row)
 
     return apply
 

@@ -15,6 +15,7 @@ public:
 
     T& operator[](std::size_t at) { return data_[at]; }
     const T& operator[](std::size_t at) const { return data_[at]; }
+    std::size_t size() const { return size_; }
     PyObject* array() const { return array_.get(); }
 
     void fit(std::size_t size) {

@@ -100,6 +100,7 @@ class SessionStore:
     posted: npt.NDArray[np.int64]
     offsets: npt.NDArray[np.int64]
     item_last_ms: npt.NDArray[np.int64]
+    changes: int  # put and removed until now
     nbytes: int
 
     def __init__(
@@ -108,12 +109,18 @@ class SessionStore:
     def put(self, key: str, items: Sequence[tuple[str, str, int]], last_ms: int, /) -> tuple[_Entries, _Entries]:
         """Replace the session of `key`; return the (item number, time_ms) that came and went."""
 
-    def put_row(self, key: str | bytes, row: bytes, /) -> tuple[_Entries, _Entries]:
+    def put_row(self, key: str | bytes, row: bytes, /) -> None:
         """Put a session as `tables/sessions.py` encodes it. Raises ValueError for anything else."""
 
     def remove(self, key: str, /) -> tuple[_Entries, _Entries]: ...
     def expire(self, before_ms: int, /) -> int:
         """Remove the sessions that ended before; return how many there were."""
+
+    def count(self, half_life_ms: int, /) -> int:
+        """Count events from now on, decayed forward unless it is 0; return the number to ask `counts` with."""
+
+    def counts(self, number: int, /) -> npt.NDArray[np.float64]:
+        """Return the counts by item, all under one landmark; valid until a change."""
 
     def content(self, slot: int, /) -> _Entries:
         """Return the (item number, time_ms) of a session, oldest first; none for a slot that is free."""

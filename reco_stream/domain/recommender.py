@@ -126,15 +126,15 @@ class Recommender:
 
         The last value of a key counts.
         """
-        self.trending.apply(self.index.put(key, items, last_ms))
+        self.index.put(key, items, last_ms)
 
-    def update_session_row(self, key: str, row: bytes) -> None:
+    def update_session_row(self, key: str | bytes, row: bytes) -> None:
         """Replace the session of `key` by the one that `tables/sessions.py` encoded as `row`; ValueError for none."""
-        self.trending.apply(self.index.put_row(key, row))
+        self.index.put_row(key, row)
 
     def remove_session(self, key: str) -> None:
         """Forget a session; nothing happens when it is unknown."""
-        self.trending.apply(self.index.remove(key))
+        self.index.remove(key)
 
     def observe(self, context: Context, item: str, learners: Mapping[str, ScenarioLearner] | None = None) -> None:
         """Learn from one event: `context` as it was just before, `item` what came.

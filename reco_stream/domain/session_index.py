@@ -20,7 +20,7 @@ Sources: Kersbergen, Sprangers, Schelter, "Serenade" (SIGMOD 2022) for the newes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -99,9 +99,9 @@ class SessionIndex:
         """
         return Change(*self._store.put(key, items, last_ms))
 
-    def put_row(self, key: str, row: bytes) -> Change:
+    def put_row(self, key: str | bytes, row: bytes) -> None:
         """Put a session as `tables/sessions.py` encodes it. Raises ValueError for bytes that are none."""
-        return Change(*self._store.put_row(key, row))
+        self._store.put_row(key, row)
 
     def remove(self, key: str) -> Change:
         """Forget the session of `key`; nothing happens when there is none."""
@@ -110,6 +110,21 @@ class SessionIndex:
     def expire(self, before_ms: int) -> int:
         """Remove every session whose last event is older than `before_ms`; returns how many there were."""
         return self._store.expire(before_ms)
+
+    # -- counts ---------------------------------------------------------------------------------------------------
+
+    def count(self, half_life_ms: int | None) -> Callable[[], npt.NDArray[np.float64]]:
+        """Count the events of every item from now on, decayed forward by the half-life; return what gives the counts.
+
+        They are by item number, compare with each other at any time, and are valid until a change.
+        """
+        number = self._store.count(half_life_ms or 0)
+        return lambda: self._store.counts(number)[: len(self.names)]
+
+    @property
+    def changes(self) -> int:
+        """How often a session was put or removed."""
+        return self._store.changes
 
     # -- reads ----------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "columns.hpp"
+#include "decay.hpp"
 #include "numbers.hpp"
 
 // Where blocks of 2, 4, 8, ... entries lie in an array that the owner grows; a block freed is used again.
@@ -43,8 +44,39 @@ struct Change {
     Entries added, removed;
 };
 
+// Events by item, decayed forward; with a half-life of 0 none is.
+class Counts {
+public:
+    Column<double> weights{"float64"};
+
+    explicit Counts(int64_t half_life_ms) : half_life_ms_(half_life_ms) {}
+
+    void add(uint32_t number, int64_t time_ms) { weights[number] += grown(time_ms); }
+    // `support`: how many sessions still hold the item; rounding leaves nothing of one that none holds.
+    void take(uint32_t number, int64_t time_ms, int64_t support) {
+        const double left = weights[number] - grown(time_ms);
+        weights[number] = left <= 0.0 || !support ? 0.0 : left;
+    }
+
+private:
+    const int64_t half_life_ms_;
+    int64_t landmark_ = 0;
+
+    double grown(int64_t time_ms) {
+        if (!half_life_ms_) return 1.0;
+        const int64_t landmark = landmark_of(time_ms, half_life_ms_);
+        if (landmark > landmark_) {
+            const double by = moved(1.0, landmark_, landmark);
+            for (std::size_t number = 0; number < weights.size(); number++) weights[number] *= by;
+            landmark_ = landmark;
+        }
+        return growth(time_ms, landmark_, half_life_ms_);
+    }
+};
+
 class SessionStore {
 public:
+    uint64_t changes = 0;
     Column<int32_t> items{"int32"};  // of all sessions, in blocks; `times` beside them
     Column<int64_t> times{"int64"};
     Column<int64_t> order{"int64"};  // by slot: last_ms and a hash of the key
@@ -75,7 +107,7 @@ public:
         for (const uint32_t number : numbers_)  // of a session that got shorter: look again
             item_last_ms[number] = turned_back ? newest_ms(number) : std::max(item_last_ms[number], last_ms);
         drop_orphans();
-        return change;
+        return counted(change);
     }
 
     Change remove(std::string_view key) {
@@ -90,6 +122,16 @@ public:
             removed++;
         }
         return removed;
+    }
+
+    // Counts events from now on; the number of the counts is the argument of `counts`.
+    std::size_t count(int64_t half_life_ms) {
+        counts_.emplace_back(half_life_ms);
+        return counts_.size() - 1;
+    }
+    const Counts& counts(std::size_t number) {
+        counts_.at(number).weights.fit(names_.bound());
+        return counts_[number];
     }
 
     // Items and times of a session, oldest first; none of a slot that is free.
@@ -124,6 +166,7 @@ private:
     std::vector<Posting> postings_;
     std::deque<std::size_t> orphans_;  // sessions that no posting held any more
     Blocks arena_, posting_blocks_;
+    std::deque<Counts> counts_;
     std::vector<std::string_view> texts_;  // of a put, as the next ones
     std::vector<uint32_t> numbers_, seen_;
     Entries new_, old_;
@@ -134,6 +177,16 @@ private:
     int64_t& length(std::size_t slot) { return table[3 * slot + 1]; }
     int64_t length(std::size_t slot) const { return table[3 * slot + 1]; }
     int64_t& last_ms(std::size_t slot) { return table[3 * slot + 2]; }
+
+    const Change& counted(const Change& change) {
+        changes++;
+        for (Counts& counts : counts_) {
+            counts.weights.fit(names_.bound());
+            for (const auto& [number, time_ms] : change.added) counts.add(number, time_ms);
+            for (const auto& [number, time_ms] : change.removed) counts.take(number, time_ms, support[number]);
+        }
+        return change;
+    }
 
     // -- sessions ------------------------------------------------------------------------------------------------
 
@@ -154,7 +207,7 @@ private:
         distinct(change.removed, 0);
         for (const uint32_t number : seen_) unpost(number, slot);
         free(slot);
-        return change;
+        return counted(change);
     }
 
     void free(std::size_t slot) {

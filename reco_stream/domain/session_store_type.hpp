@@ -76,7 +76,7 @@ inline PyObject* put(PyObject* self, PyObject* args) {
     });
 }
 
-// put_row(key, row) -> (added, removed)
+// put_row(key, row)
 inline PyObject* put_row(PyObject* self, PyObject* args) {
     const char *key, *row;
     Py_ssize_t key_size, row_size;
@@ -100,7 +100,9 @@ inline PyObject* put_row(PyObject* self, PyObject* args) {
             from.string();
         }
         const std::string_view name{key, static_cast<std::size_t>(key_size)};
-        return told(items.empty() ? store_of(self).remove(name) : store_of(self).put(name, items, times, last_ms));
+        if (items.empty()) store_of(self).remove(name);
+        else store_of(self).put(name, items, times, last_ms);
+        return Py_NewRef(Py_None);
     });
 }
 
@@ -121,6 +123,21 @@ inline PyObject* content(PyObject* self, PyObject* slot) {
     });
 }
 
+// count(half_life_ms) -> number of the counts
+inline PyObject* count(PyObject* self, PyObject* half_life_ms) {
+    return guarded([&] { return PyLong_FromSize_t(store_of(self).count(integer_of(half_life_ms))); });
+}
+
+// counts(number) -> array by item
+inline PyObject* counts(PyObject* self, PyObject* number) {
+    return guarded([&] {
+        const auto at = static_cast<std::size_t>(integer_of(number));
+        return Py_NewRef(store_of(self).counts(at).weights.array());
+    });
+}
+
+inline PyObject* changes(PyObject* self, void*) { return PyLong_FromUnsignedLongLong(store_of(self).changes); }
+
 template <auto column>
 PyObject* array(PyObject* self, void*) {
     return Py_NewRef((store_of(self).*column).array());
@@ -135,6 +152,8 @@ inline PyType_Spec spec(const char* name, newfunc make) {
         {"remove", remove, METH_O, nullptr},
         {"expire", expire, METH_O, nullptr},
         {"content", content, METH_O, nullptr},
+        {"count", count, METH_O, nullptr},
+        {"counts", counts, METH_O, nullptr},
         {nullptr, nullptr, 0, nullptr},
     };
     static PyGetSetDef properties[] = {
@@ -145,6 +164,7 @@ inline PyType_Spec spec(const char* name, newfunc make) {
         {"posted", array<&SessionStore::posted>, nullptr, nullptr, nullptr},
         {"offsets", array<&SessionStore::offsets>, nullptr, nullptr, nullptr},
         {"item_last_ms", array<&SessionStore::item_last_ms>, nullptr, nullptr, nullptr},
+        {"changes", changes, nullptr, nullptr, nullptr},
         {"nbytes", nbytes, nullptr, nullptr, nullptr},
         {nullptr, nullptr, nullptr, nullptr, nullptr},
     };

@@ -25,7 +25,7 @@ def trending(sessions: list[tuple[str, Session]]) -> Retriever:
     index = SessionIndex()
     found = Trending(index, half_life_ms=3_600_000)
     for key, events in sessions:
-        found.apply(index.put(key, events, events[-1][2]))
+        index.put(key, events, events[-1][2])
     return found
 
 

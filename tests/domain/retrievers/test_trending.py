@@ -18,8 +18,8 @@ def listed(trending: Trending, count: int = 500) -> list[str]:
 def test_a_half_life_halves() -> None:
     index = SessionIndex()
     trending = Trending(index, HOUR_MS)
-    trending.apply(index.put("s1", [("old", "view", START_MS), ("old", "view", START_MS)], START_MS))
-    trending.apply(index.put("s2", [("new", "view", START_MS + HOUR_MS)], START_MS + HOUR_MS))
+    index.put("s1", [("old", "view", START_MS), ("old", "view", START_MS)], START_MS)
+    index.put("s2", [("new", "view", START_MS + HOUR_MS)], START_MS + HOUR_MS)
     old, new = (candidate.score for candidate in trending.recommend(NOBODY, 2))
     assert old == pytest.approx(new)
 
@@ -29,23 +29,23 @@ def test_landmarks_move_without_a_change_of_order() -> None:
     trending = Trending(index, half_life_ms=1_000)
     for number in range(300):
         time_ms = START_MS + number * 1_500
-        trending.apply(index.put(f"s{number}", [(f"i{number}", "view", time_ms)], time_ms))
+        index.put(f"s{number}", [(f"i{number}", "view", time_ms)], time_ms)
     assert listed(trending, 20) == [f"i{number}" for number in range(299, 279, -1)]
 
 
 def test_no_decay_counts_events() -> None:
     index = SessionIndex()
     trending = Trending(index, half_life_ms=None)
-    trending.apply(index.put("s1", [("a", "view", 0), ("b", "view", 10**12), ("a", "view", 5)], 10**12))
+    index.put("s1", [("a", "view", 0), ("b", "view", 10**12), ("a", "view", 5)], 10**12)
     assert listed(trending) == ["a", "b"]
 
 
 def test_removal_takes_the_counts_back() -> None:
     index = SessionIndex()
     trending = Trending(index, HOUR_MS)
-    trending.apply(index.put("s1", [("a", "view", START_MS), ("b", "view", START_MS)], START_MS))
-    trending.apply(index.put("s2", [("b", "view", START_MS)], START_MS))
-    trending.apply(index.remove("s1"))
+    index.put("s1", [("a", "view", START_MS), ("b", "view", START_MS)], START_MS)
+    index.put("s2", [("b", "view", START_MS)], START_MS)
+    index.remove("s1")
     assert listed(trending) == ["b"]
 
 
@@ -57,7 +57,7 @@ def test_any_order_of_sessions_gives_the_same_list() -> None:
         index = SessionIndex()
         trending = Trending(index, HOUR_MS)
         for key, events in sessions:
-            trending.apply(index.put(key, events, events[-1][2]))
+            index.put(key, events, events[-1][2])
         lists.append(listed(trending))
     assert lists[0] == lists[1] == lists[2]
 
