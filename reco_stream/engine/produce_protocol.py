@@ -42,13 +42,30 @@ class _Response(ProduceResponse_v7):  # type: ignore[misc]  # aiokafka has no ty
         return cls(topics, _COUNT.unpack_from(found, at)[0])
 
 
+class _Parts(list[bytes]):
+    """A message in parts, joined when bytes are put before it.
+
+    aiokafka/conn.py:408 `send` adds header and body, and then the length before them. As bytes a request of a megabyte
+    would be copied each time.
+    """
+
+    def __len__(self) -> int:
+        return sum(map(len, self))
+
+    def __add__(self, other: list[bytes]) -> _Parts:  # type: ignore[override]
+        return _Parts([*self, *other])
+
+    def __radd__(self, before: bytes) -> bytes:
+        return b"".join((before, *self))
+
+
 class _RequestHeader(NamedTuple):
     correlation_id: int
     client_id: str
 
-    def encode(self) -> bytes:
+    def encode(self) -> _Parts:
         name = self.client_id.encode()
-        return _HEADER.pack(_Request.API_KEY, _Request.API_VERSION, self.correlation_id, len(name)) + name
+        return _Parts([_HEADER.pack(_Request.API_KEY, _Request.API_VERSION, self.correlation_id, len(name)), name])
 
 
 class _ResponseHeader(NamedTuple):
@@ -64,7 +81,7 @@ class _Request(ProduceRequest_v7):  # type: ignore[misc]
     def parse_response_header(self, data: BytesIO) -> _ResponseHeader:
         return _ResponseHeader(*_COUNT.unpack(data.read(_COUNT.size)))
 
-    def encode(self) -> bytes:
+    def encode(self) -> _Parts:
         fields: Mapping[str, Any] = self.__dict__
         parts = [_HEAD.pack(-1, fields["required_acks"], fields["timeout"], len(fields["topics"]))]
         for topic, batches in fields["topics"]:
@@ -72,7 +89,7 @@ class _Request(ProduceRequest_v7):  # type: ignore[misc]
             parts += (_LENGTH.pack(len(name)), name, _COUNT.pack(len(batches)))
             for partition, batch in batches:
                 parts += (_BATCH.pack(partition, len(batch)), batch)
-        return b"".join(parts)
+        return _Parts(parts)
 
 
 class Produce(ProduceRequest):  # type: ignore[misc]
