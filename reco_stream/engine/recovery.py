@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from reco_stream.engine.crash import crash_point
 from reco_stream.engine.errors import ChangelogCorrupt
+from reco_stream.engine.light_records import read_lightly
 from reco_stream.engine.store import PartitionStore
 from reco_stream.engine.tasks import to_the_end
 
@@ -35,9 +36,10 @@ Progress = Callable[[int, int], None]
 async def changelog_reader(
     tp: TopicPartition, start: int, client_kwargs: Mapping[str, Any]
 ) -> AsyncIterator[AIOKafkaConsumer]:
-    """A groupless consumer of one partition, at offset `start`. Raises ChangelogCorrupt when the log begins later.
+    """A groupless consumer of one partition's LightRecords, at offset `start`.
 
-    Compaction never moves a log's beginning: only retention and deletion by hand do, and both lose rows.
+    Raises ChangelogCorrupt when the log begins later. Compaction never moves a log's beginning: only retention and
+    deletion by hand do, and both lose rows.
     """
     consumer = AIOKafkaConsumer(
         **client_kwargs,
@@ -55,6 +57,7 @@ async def changelog_reader(
                 f"{tp.topic}[{tp.partition}]: wanted records from offset {start} on, the log begins at {beginning}: "
                 "rows are lost. Set cleanup.policy=compact, then fold the source log again: reco rebuild"
             )
+        read_lightly(consumer)
         consumer.assign([tp])
         consumer.seek(tp, start)
         yield consumer
@@ -115,7 +118,7 @@ async def _copy(
         records = [record for record in batches.get(tp, []) if record.offset <= end]
         if records:
             last = records[-1].offset
-            store.write(newest([(record.key, record.value) for record in records]), last, settled=last == end)
+            store.write([(record.key, record.value) for record in records], last, settled=last == end)
             restored += len(records)
             crash_point("recovery.partly")
         # The position moves past compacted gaps and control records, which the last record's offset does not.
@@ -131,12 +134,6 @@ async def _copy(
     if store.position < end:
         store.write([], end)
     return restored
-
-
-def newest(records: Sequence[tuple[bytes, bytes | None]]) -> list[tuple[bytes, bytes | None]]:
-    """The last value of each key, in the order of those last values: a chunk rewrites hot rows many times."""
-    latest = dict(records)
-    return list(latest.items())
 
 
 def why_useless(store: PartitionStore, changelog_id: str, end: int, now_s: float) -> str | None:

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from reco_stream.engine.config import EngineConfig
-from reco_stream.engine.recovery import close_reader, newest, why_useless
+from reco_stream.engine.recovery import close_reader, why_useless
 from reco_stream.engine.store import PartitionStore
 from reco_stream.engine.tasks import end_tasks
 from reco_stream.engine.topic_ids import fetch_topic_id
@@ -83,7 +83,7 @@ class Standbys:
             while tps:
                 batches = await consumer.getmany(*tps, timeout_ms=_POLL_MS, max_records=_CHUNK_RECORDS)
                 for tp, records in batches.items():
-                    rows = newest([(record.key, record.value) for record in records])
+                    rows = [(record.key, record.value) for record in records]
                     self.stores[tp.partition].write(rows, records[-1].offset, settled=False)
             await asyncio.Event().wait()
         finally:

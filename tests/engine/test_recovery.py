@@ -14,7 +14,7 @@ from reco_stream.engine import recovery
 from reco_stream.engine.changelog import Appender, BrokerLink
 from reco_stream.engine.errors import ChangelogCorrupt
 from reco_stream.engine.marker import MARKER_KEY, Marker, encode_marker
-from reco_stream.engine.recovery import TOMBSTONE_RETENTION_S, changelog_reader, is_stale, keys_since, newest, restore
+from reco_stream.engine.recovery import TOMBSTONE_RETENTION_S, changelog_reader, is_stale, keys_since, restore
 from reco_stream.engine.store import PartitionStore, StoreResources
 
 kafka_backed = pytest.mark.kafka
@@ -179,14 +179,6 @@ async def test_changelog_whose_beginning_was_deleted_is_refused(
         await restore(store, topic, 0, 2, client)
     store.write([], 1)
     assert await restore(store, topic, 0, 2, client) == 1
-
-
-def test_newest_keeps_the_last_value_of_each_key() -> None:
-    assert newest([(b"a", b"1"), (b"b", b"2"), (b"a", None), (b"c", b"3"), (b"b", b"4")]) == [
-        (b"a", None),
-        (b"b", b"4"),
-        (b"c", b"3"),
-    ]
 
 
 def test_store_is_stale_when_tombstones_may_have_left_the_changelog(store: PartitionStore) -> None:

@@ -61,7 +61,9 @@ WATCHED = [
     Place("mode/services.py", 928, "_crash", "c55ecd45c057"),
     Place("aiokafka/consumer/consumer.py", 695, "highwater", "70706fce2e08"),
     Place("aiokafka/consumer/fetcher.py", 584, "_get_actions_per_node", "ac50ec79eb3f"),
+    Place("aiokafka/consumer/fetcher.py", 298, "_consumer_record", "d8ace8ffb7f6"),
     Place("aiokafka/consumer/fetcher.py", 444, "close", "ee18d442ded2"),
+    Place("aiokafka/consumer/fetcher.py", 744, "_proc_fetch_request", "be217e037d90"),
     Place("aiokafka/consumer/group_coordinator.py", 374, "_maybe_leave_group", "81f4946fd791"),
     Place("aiokafka/protocol/produce.py", 313, "build", "b651e5dcb89d"),
     Place("aiokafka/conn.py", 532, "_handle_frame", "dfa49ba2f503"),
@@ -77,6 +79,7 @@ WATCHED = [
     Place("faust/tables/manager.py", 187, "on_rebalance", "e9c3a70e219d"),
     Place("faust/app/base.py", 1790, "_on_partitions_revoked", "549ee65b7b3a"),
     Place("faust/app/base.py", 1851, "_on_partitions_assigned", "af4c4d9f5752"),
+    Place("aiokafka/consumer/fetcher.py", 209, "_unpack_records", "40c81a2a6aac"),
     Place("aiokafka/consumer/fetcher.py", 1209, "fetched_records", "002f5b2f4ca3"),
     Place("aiokafka/client.py", 524, "coordinator_lookup", "834b9502b70d"),
 ]
