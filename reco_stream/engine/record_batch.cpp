@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstring>
-#include <string>
 #include <type_traits>
 
 #include "../domain/arrays.hpp"
@@ -41,43 +40,81 @@ uint32_t crc32c(std::string_view text) {
     return ~found;
 }
 
-template <typename T>
-void put(std::string& to, T value) {
-    for (int shift = 8 * static_cast<int>(sizeof(T)) - 8; shift >= 0; shift -= 8)
-        to += static_cast<char>(static_cast<std::make_unsigned_t<T>>(value) >> shift & 0xff);
-}
+constexpr std::size_t HEADER = 61, AFTER_CRC = 21;
+constexpr std::size_t RECORD_OVERHEAD = 2 + 5 * 5 + 1;  // at most: attributes, time, five lengths and offsets, headers
 
-// Zigzag, seven bits a byte, the low ones first.
-void put_varint(std::string& to, int64_t value) {
-    auto left = static_cast<uint64_t>(value) << 1 ^ static_cast<uint64_t>(value >> 63);
-    for (; left >= 0x80; left >>= 7) to += static_cast<char>(left | 0x80);
-    to += static_cast<char>(left);
-}
+// Writes where the caller has made room.
+class Bytes {
+public:
+    explicit Bytes(char* at) : at_(at) {}
+    char* at() const { return at_; }
 
-void put_bytes(std::string& to, PyObject* bytes) {
-    if (bytes == Py_None) return put_varint(to, -1);
-    char* text;
-    Py_ssize_t size;
-    if (PyBytes_AsStringAndSize(bytes, &text, &size) < 0) throw std::bad_exception();
-    put_varint(to, size);
-    to.append(text, static_cast<std::size_t>(size));
-}
+    template <typename T>
+    void put(T value) {
+        for (int shift = 8 * static_cast<int>(sizeof(T)) - 8; shift >= 0; shift -= 8)
+            *at_++ = static_cast<char>(static_cast<std::make_unsigned_t<T>>(value) >> shift & 0xff);
+    }
+    // Zigzag, seven bits a byte, the low ones first.
+    void varint(int64_t value) {
+        auto left = zigzag(value);
+        for (; left >= 0x80; left >>= 7) *at_++ = static_cast<char>(left | 0x80);
+        *at_++ = static_cast<char>(left);
+    }
+    void bytes(PyObject* bytes) {
+        if (bytes == Py_None) return varint(-1);
+        const auto size = static_cast<std::size_t>(PyBytes_GET_SIZE(bytes));
+        varint(static_cast<int64_t>(size));
+        std::memcpy(at_, PyBytes_AS_STRING(bytes), size);
+        at_ += size;
+    }
+    static std::size_t varint_size(int64_t value) {
+        std::size_t size = 1;
+        for (auto left = zigzag(value); left >= 0x80; left >>= 7) size++;
+        return size;
+    }
+    static std::size_t size_of(PyObject* bytes) {
+        if (bytes == Py_None) return varint_size(-1);
+        return varint_size(PyBytes_GET_SIZE(bytes)) + static_cast<std::size_t>(PyBytes_GET_SIZE(bytes));
+    }
 
-void put_records(std::string& to, PyObject* records) {
-    std::string record;
+private:
+    char* at_;
+
+    static uint64_t zigzag(int64_t value) { return static_cast<uint64_t>(value) << 1 ^ static_cast<uint64_t>(value >> 63); }
+};
+
+// Throws unless every record is (bytes or None, bytes or None); returns room enough for all of them.
+std::size_t room_for(PyObject* records) {
+    std::size_t room = 0;
     for (Py_ssize_t at = 0; at < PySequence_Fast_GET_SIZE(records); at++) {
         PyObject* pair = PySequence_Fast_GET_ITEM(records, at);
-        if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
-            PyErr_Format(PyExc_TypeError, "record %zd is no (key, value)", at);
+        bool is_record = PyTuple_Check(pair) && PyTuple_GET_SIZE(pair) == 2;
+        for (Py_ssize_t part = 0; is_record && part < 2; part++) {
+            PyObject* bytes = PyTuple_GET_ITEM(pair, part);
+            is_record = bytes == Py_None || PyBytes_Check(bytes);
+            if (is_record && bytes != Py_None) room += static_cast<std::size_t>(PyBytes_GET_SIZE(bytes));
+        }
+        if (!is_record) {
+            PyErr_Format(PyExc_TypeError, "record %zd is no (key, value) of bytes or None", at);
             throw std::bad_exception();
         }
-        record.assign(2, '\0');  // no attributes, and the time of the first record
-        put_varint(record, at);
-        put_bytes(record, PyTuple_GET_ITEM(pair, 0));
-        put_bytes(record, PyTuple_GET_ITEM(pair, 1));
-        record += '\0';  // no headers
-        put_varint(to, static_cast<int64_t>(record.size()));
-        to += record;
+        room += RECORD_OVERHEAD;
+    }
+    return room;
+}
+
+void put_records(Bytes& to, PyObject* records) {
+    for (Py_ssize_t at = 0; at < PySequence_Fast_GET_SIZE(records); at++) {
+        PyObject* pair = PySequence_Fast_GET_ITEM(records, at);
+        PyObject *key = PyTuple_GET_ITEM(pair, 0), *value = PyTuple_GET_ITEM(pair, 1);
+        const std::size_t size = 2 + Bytes::varint_size(at) + Bytes::size_of(key) + Bytes::size_of(value) + 1;
+        to.varint(static_cast<int64_t>(size));
+        to.put<int8_t>(0);  // attributes
+        to.varint(0);  // the time of the first record
+        to.varint(at);
+        to.bytes(key);
+        to.bytes(value);
+        to.varint(0);  // headers
     }
 }
 
@@ -91,27 +128,28 @@ PyObject* record_batch(PyObject*, PyObject* args) {
     try {
         const Object records = made(PySequence_Fast(given, "wanted a sequence of records"));
         const auto count = static_cast<int32_t>(PySequence_Fast_GET_SIZE(records.get()));
-        std::string body;
-        put<int16_t>(body, 0);  // attributes: not compressed, of no transaction
-        put<int32_t>(body, count - 1);
-        put<int64_t>(body, time_ms);
-        put<int64_t>(body, time_ms);
-        put<int64_t>(body, producer_id);
-        put<int16_t>(body, epoch);
-        put<int32_t>(body, sequence);
-        put<int32_t>(body, count);
+        const auto room = static_cast<Py_ssize_t>(HEADER + room_for(records.get()));
+        PyObject* batch = made(PyBytes_FromStringAndSize(nullptr, room)).release();
+        char* begin = PyBytes_AS_STRING(batch);
+        Bytes body(begin + AFTER_CRC);
+        body.put<int16_t>(0);  // attributes: not compressed, of no transaction
+        body.put<int32_t>(count - 1);
+        body.put<int64_t>(time_ms);
+        body.put<int64_t>(time_ms);
+        body.put<int64_t>(producer_id);
+        body.put<int16_t>(epoch);
+        body.put<int32_t>(sequence);
+        body.put<int32_t>(count);
         put_records(body, records.get());
-        std::string head;
-        put<int64_t>(head, 0);  // base offset: the broker sets it
-        put<int32_t>(head, static_cast<int32_t>(4 + 1 + 4 + body.size()));  // of all that follows
-        put<int32_t>(head, -1);  // leader epoch
-        put<int8_t>(head, 2);
-        put<uint32_t>(head, crc32c(body));
-        const std::size_t size = head.size() + body.size();
-        Object found = made(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size)));
-        std::memcpy(PyBytes_AS_STRING(found.get()), head.data(), head.size());
-        std::memcpy(PyBytes_AS_STRING(found.get()) + head.size(), body.data(), body.size());
-        return found.release();
+        const auto size = static_cast<std::size_t>(body.at() - begin);
+        Bytes head(begin);
+        head.put<int64_t>(0);  // base offset: the broker sets it
+        head.put<int32_t>(static_cast<int32_t>(size - 12));  // of all that follows
+        head.put<int32_t>(-1);  // leader epoch
+        head.put<int8_t>(2);
+        head.put<uint32_t>(crc32c({begin + AFTER_CRC, size - AFTER_CRC}));
+        _PyBytes_Resize(&batch, static_cast<Py_ssize_t>(size));
+        return batch;
     } catch (const std::exception& error) {
         return refused(error);
     }
