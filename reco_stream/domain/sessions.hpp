@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "arrays.hpp"
+#include "ranges.hpp"
 
 constexpr int ROWS = 4;  // kernels evaluated at once; rows that are not used cost less than a loop over those that are
 
@@ -117,7 +118,7 @@ public:
         weigh(index);
         choose(index, k, max_events);
         weigh_other_rows(index);
-        std::sort(sessions.begin(), sessions.end(), newer);
+        sort();
         vote(index, items);
     }
 
@@ -159,6 +160,7 @@ private:
     std::vector<int32_t> place_of_;  // by item number: 1 + place in a list, 0 elsewhere
     std::vector<std::pair<int64_t, int64_t>> posting_;
     std::vector<int64_t> orders_;
+    std::vector<Session> sorted_;
     int64_t now_ms_ = 0;
     std::vector<Proof> proofs_;  // one an item and rank
 
@@ -184,6 +186,7 @@ private:
         for (const int64_t number : numbers) place_of_[number] = 0;
     }
 
+    static int64_t order_of(const Session& session) { return session.order; }
     static bool newer(const Session& one, const Session& other) { return one.order > other.order; }
     static bool stronger(const Session& one, const Session& other) {
         return one.weight[0] != other.weight[0] ? one.weight[0] > other.weight[0] : newer(one, other);
@@ -206,32 +209,63 @@ private:
                 weight[row] = rank_weight[rank * ROWS + static_cast<std::size_t>(row)] *
                               power(support[rank], -support_power[row]);
             take(index, index.posting(items[rank]), per_item, oldest);
-            for (std::size_t at = 0; at < posting_.size(); at++) {
-                if (at + FAR_AHEAD < posting_.size()) soon(&session_at_[posting_[at + FAR_AHEAD].second]);
-                const auto [order, slot] = posting_[at];
-                int32_t& place = session_at_[slot];
-                if (place == 0) {
-                    sessions.push_back({order, static_cast<int32_t>(slot), static_cast<int32_t>(rank), 0.0, {}});
-                    place = static_cast<int32_t>(sessions.size());
-                }
-                Session& session = sessions[static_cast<std::size_t>(place) - 1];
-                for (int row = 0; row < ROWS; row++) session.weight[row] += weight[row];
-            }
+            add(static_cast<int32_t>(rank), weight);
             if (sessions.size() >= enough && rank + 1 < items.size()) {
-                oldest = order_of_newest(limit);
+                oldest = edge_of(sessions, limit, order_of);
                 enough = sessions.size() + limit / 4;  // before it would move much again
             }
         }
         for (const Session& session : sessions) session_at_[session.slot] = 0;
     }
 
-    // The order of the oldest among the newest `count` sessions.
-    int64_t order_of_newest(std::size_t count) {
+    // Adds the weights of an item to those of its sessions. New ones are told without a branch: every other one would be
+    // mispredicted.
+    void add(int32_t rank, const double* weight) {
+        const std::size_t before = sessions.size();
+        sessions.resize(before + posting_.size());
+        Session* next = sessions.data() + before;
+        for (std::size_t at = 0; at < posting_.size(); at++) {
+            if (at + FAR_AHEAD < posting_.size()) soon(&session_at_[posting_[at + FAR_AHEAD].second]);
+            const auto [order, slot] = posting_[at];
+            int32_t& place = session_at_[slot];
+            const bool is_new = place == 0;
+            place = is_new ? static_cast<int32_t>(next - sessions.data()) + 1 : place;
+            Session& session = sessions[static_cast<std::size_t>(place) - 1];
+            session.order = order;
+            session.slot = static_cast<int32_t>(slot);
+            session.best = is_new ? rank : session.best;
+            for (int row = 0; row < ROWS; row++) session.weight[row] += weight[row];
+            next += is_new;
+        }
+        sessions.resize(static_cast<std::size_t>(next - sessions.data()));
+    }
+
+    // The least of the `count` highest orders.
+    template <typename Values, typename Order>
+    int64_t edge_of(const Values& values, std::size_t count, Order order) {
+        const Ranges ranges(values, order);
+        std::size_t range = Ranges::COUNT - 1;
+        for (; ranges.held[range] < count; range--) count -= ranges.held[range];
         orders_.clear();
-        for (const Session& session : sessions) orders_.push_back(session.order);
+        for (const auto& value : values)
+            if (ranges.of(order(value)) == range) orders_.push_back(order(value));
         const auto edge = orders_.begin() + static_cast<std::ptrdiff_t>(count) - 1;
         std::nth_element(orders_.begin(), edge, orders_.end(), std::greater<>());
         return *edge;
+    }
+
+    // Brings the sessions in their order, newest first.
+    void sort() {
+        if (sessions.size() < Ranges::COUNT) return std::sort(sessions.begin(), sessions.end(), newer);
+        Ranges ranges(sessions, order_of);
+        uint32_t behind = 0;
+        for (std::size_t range = Ranges::COUNT; range-- > 0;) behind += std::exchange(ranges.held[range], behind);
+        sorted_.resize(sessions.size());
+        for (const Session& session : sessions) sorted_[ranges.held[ranges.of(session.order)]++] = session;
+        sessions.swap(sorted_);
+        uint32_t begin = 0;
+        for (std::size_t range = Ranges::COUNT; range-- > 0; begin = ranges.held[range])
+            std::sort(sessions.begin() + begin, sessions.begin() + ranges.held[range], newer);
     }
 
     // The newest `most` sessions of a posting, as (order, slot), without those of an order below `oldest`.
@@ -248,11 +282,14 @@ private:
             size += order >= oldest;  // no branch: half of them would be mispredicted
         }
         posting_.resize(size);
-        if (posting_.size() > most) {
-            std::nth_element(posting_.begin(), posting_.begin() + static_cast<std::ptrdiff_t>(most), posting_.end(),
-                             std::greater<>());
-            posting_.resize(most);
+        if (size <= most) return;
+        const int64_t edge = edge_of(posting_, most, [](const auto& posted) { return posted.first; });
+        size = 0;
+        for (const auto& posted : posting_) {
+            posting_[size] = posted;
+            size += posted.first >= edge;
         }
+        posting_.resize(most);  // no more but where two have the same millisecond and hash
     }
 
     // Similarities by the first kernel, which decides who votes: the decays by age, length and newest shared item.

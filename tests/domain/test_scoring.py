@@ -2,6 +2,10 @@
 retrievers/test_kernel.py, and its evidence here with a count by hand.
 """
 
+import random
+import zlib
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -73,6 +77,23 @@ def test_only_the_newest_sessions_vote() -> None:
     assert [index.names[number] for number in candidates.tolist()] == ["x26", "x27", "x28", "a", "x29"]
     candidates, _ = bank.score(index.numbers(["a"]), NOW_MS, limit=100, k=2)  # equal but for their age
     assert {index.names[number] for number in candidates.tolist()} == {"x28", "x29", "a"}
+
+
+@pytest.mark.parametrize(
+    "ago_ms", [lambda n: 60_000 * n, lambda n: n * n * n, lambda n: n if n < 599 else 10**11, lambda n: n // 3]
+)
+def test_many_sessions_vote_newest_first_however_they_lie_in_time(ago_ms: Callable[[int], int]) -> None:
+    sessions = []
+    for number in random.Random(1).sample(range(600), 600):
+        time_ms = NOW_MS - ago_ms(number)
+        sessions.append((f"s{number}", [("a", "view", time_ms), (f"x{number}", "view", time_ms)]))
+    index = index_of(sessions)
+    bank = KernelBank(index, [SESSION_KNN], last_n=10)
+    candidates, _ = bank.score(index.numbers(["a"]), NOW_MS, limit=400, k=400)
+    # Of one millisecond the one with the higher hash is the newer, as session_index.py has it.
+    by_age = sorted(sessions, key=lambda one: (one[1][0][2], zlib.crc32(one[0].encode()) & 0x3FFFFF))
+    newest = [visits[1][0] for _, visits in by_age[-400:]]
+    assert [index.names[number] for number in candidates.tolist()] == [*newest[:-1], "a", newest[-1]]
 
 
 @pytest.mark.parametrize("limit", [1, 7, 40])
