@@ -4,6 +4,7 @@ Method, rows: a log is folded once by our engine, which leaves a changelog of re
 that was ever written is read: the worst case). Then two readers take turns, `--rounds` times each: (a) the engine's
 `restore` into empty stores, all partitions at once as after an assignment, and (b) a bare aiokafka consumer that reads
 the same topic and drops the records. Rows a second of wall time, CPU of the process with its RocksDB threads; medians.
+Both run on uvloop with the garbage collector spared, as a worker does.
 
 Method, kill -9: a `reco worker` with everything applied is killed, and started again at once with its disk kept, as a
 supervisor would. The group waits until the dead member's session ends (RECO_SESSION_TIMEOUT_S), because nobody signed
@@ -25,6 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
+import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks import inputs
@@ -32,6 +34,7 @@ from benchmarks.command import options, with_kafka
 from benchmarks.contenders import Baseline, Log
 from benchmarks.measure import watch
 from benchmarks.report import emit, medians, table
+from reco_stream.app import spare_the_garbage_collector
 from reco_stream.engine.recovery import restore
 from reco_stream.engine.store import PartitionStore, StoreResources
 from reco_stream.kafka_clients import client_kwargs
@@ -140,6 +143,8 @@ def measure_kills(settings: Settings, folder: Path, session_timeout_s: float, ki
 
 
 def run(arguments: argparse.Namespace, kafka: KafkaServer, folder: Path) -> None:
+    uvloop.install()
+    spare_the_garbage_collector()
     settings = Settings(broker=kafka.bootstrap, app="bench", partitions=arguments.partitions)
     lines = (
         inputs.log_file(arguments.log, arguments.events)

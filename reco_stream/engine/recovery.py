@@ -118,7 +118,7 @@ async def _copy(
         records = [record for record in batches.get(tp, []) if record.offset <= end]
         if records:
             last = records[-1].offset
-            store.write([(record.key, record.value) for record in records], last, settled=last == end)
+            store.write({record.key: record.value for record in records}, last, settled=last == end)
             restored += len(records)
             crash_point("recovery.partly")
         # The position moves past compacted gaps and control records, which the last record's offset does not.

@@ -83,7 +83,7 @@ class Standbys:
             while tps:
                 batches = await consumer.getmany(*tps, timeout_ms=_POLL_MS, max_records=_CHUNK_RECORDS)
                 for tp, records in batches.items():
-                    rows = [(record.key, record.value) for record in records]
+                    rows = {record.key: record.value for record in records}
                     self.stores[tp.partition].write(rows, records[-1].offset, settled=False)
             await asyncio.Event().wait()
         finally:

@@ -15,8 +15,9 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -163,7 +164,9 @@ class PartitionStore:
             self._marker = Marker() if raw is None else decode_marker(raw)
         return self._marker
 
-    def write(self, records: Iterable[Record], position: int, *, settled: bool = True) -> None:
+    def write(
+        self, records: Iterable[Record] | Mapping[bytes, bytes | None], position: int, *, settled: bool = True
+    ) -> None:
         """Takes rows (None deletes) and the changelog position they end at; all of them or none reach the disk.
 
         `settled` is False when the rows are not yet those of one moment, see `Place`.
@@ -188,7 +191,7 @@ class PartitionStore:
         if self._held_since is None:
             return
         place = Place(self.position, round(self.written_at * 1000), self.changelog_id, self._settled)
-        self._write_through([*self._held.items(), (PLACE_KEY, encode_place(place))])
+        self._write_through(chain(self._held.items(), [(PLACE_KEY, encode_place(place))]))
         self._held = {}
         self._held_since = None
 
