@@ -13,6 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -208,11 +209,16 @@ class Connection(RequestHandler):
 
 def _head(answer: Answer) -> bytes:
     """The head of an answer as aiohttp writes it."""
-    more = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
+    more = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items()) if answer.headers else ""
     return (
-        f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}\r\nContent-Type: application/json\r\n{more}"
-        f"Content-Length: {len(answer.body)}\r\nDate: {rfc822_formatted_time()}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
+        f"{_begin(answer.status)}{more}Content-Length: {len(answer.body)}\r\nDate: {rfc822_formatted_time()}\r\n"
+        f"Server: {SERVER_SOFTWARE}\r\n\r\n"
     ).encode()
+
+
+@cache
+def _begin(status: int) -> str:
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
 
 
 class _Server(web.Server):
