@@ -42,21 +42,24 @@ class _Response(ProduceResponse_v7):  # type: ignore[misc]  # aiokafka has no ty
         return cls(topics, _COUNT.unpack_from(found, at)[0])
 
 
-class _Parts(list[bytes]):
+class _Parts:
     """A message in parts, joined when bytes are put before it.
 
     aiokafka/conn.py:408 `send` adds header and body, and then the length before them. As bytes a request of a megabyte
     would be copied each time.
     """
 
-    def __len__(self) -> int:
-        return sum(map(len, self))
+    def __init__(self, parts: list[bytes]) -> None:
+        self._parts = parts
 
-    def __add__(self, other: list[bytes]) -> _Parts:  # type: ignore[override]
-        return _Parts([*self, *other])
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __add__(self, other: _Parts) -> _Parts:
+        return _Parts(self._parts + other._parts)
 
     def __radd__(self, before: bytes) -> bytes:
-        return b"".join((before, *self))
+        return b"".join((before, *self._parts))
 
 
 class _RequestHeader(NamedTuple):
