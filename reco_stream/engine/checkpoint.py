@@ -3,12 +3,13 @@
     1 fold     drop records at or below `applied`; rows = f(rows, event) in memory; bad records become rejections
     2 send     rejections to the dead letters, what leaves its row to its readers (publisher.py), then one RecordBatch
                {rows..., marker} to the changelog; await the ack
-    3 write    one WriteBatch {the same rows, marker, changelog position} to the partition store
+    3 write    {the same rows, marker, changelog position} to the partition store, which puts those of some checkpoints
+               on disk as one WriteBatch
     4 done     the marker is the truth; the group's offset is committed later, for lag monitors only
     5 publish  the changed keys await publication (publisher.py)
 
 A crash between any two steps leaves a state that equals the fold of a prefix of the log: before the ack of 2 nothing
-happened; after it, recovery finds rows and marker together in the changelog. On an error in 2 or 3 memory is ahead of
+happened; after it, recovery finds rows and marker together in the changelog, those that the store held too. On an error in 2 or 3 memory is ahead of
 the log, so nobody may go on: the partition raises and the process stops.
 """
 
