@@ -23,11 +23,11 @@ from typing import Any, Final, NamedTuple
 
 from aiokafka import errors as kafka_errors
 from aiokafka.protocol.transaction import InitProducerIdRequest
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
 from reco_stream.engine.changelog import worth_retrying
 from reco_stream.engine.produce_protocol import Produce
+from reco_stream.engine.record_batch import record_batch
 from reco_stream.engine.tasks import end_tasks
 
 log = logging.getLogger(__name__)
@@ -102,21 +102,8 @@ class _Lane:
         return self.batch
 
     def _build(self, producer: ProducerId) -> bytes:
-        builder = DefaultRecordBatchBuilder(
-            2,
-            0,
-            is_transactional=0,
-            producer_id=producer.number,
-            producer_epoch=producer.epoch,
-            base_sequence=self.sequence,
-            batch_size=1 << 30,
-        )
-        now_ms, append, index = int(time.time() * 1000), builder.append, 0
-        for group in self.sent:
-            for key, value in group.records:
-                append(index, now_ms, key, value, [])
-                index += 1
-        return bytes(builder.build())
+        records = [record for group in self.sent for record in group.records]
+        return record_batch(records, int(time.time() * 1000), producer.number, producer.epoch, self.sequence)
 
     def appended(self, offset: int) -> None:
         """The broker has the batch, from `offset` on."""
