@@ -22,6 +22,7 @@ from reco_stream.engine.publisher import PublishesRows
 from reco_stream.engine.standby import Standbys
 from reco_stream.engine.store import PartitionStore, StoreResources
 from reco_stream.engine.tasks import end_tasks
+from reco_stream.engine.turns import take_turn
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ class Engine:
         async with self._moving:
             await self._suspend()
             for number in set(self.partitions) - wanted:
+                await take_turn()  # closing writes the memtable, for some 25 ms; requests come in between
                 self._close(number)
             await self.standbys.follow(following - wanted)
             if revocations != self.revocations:

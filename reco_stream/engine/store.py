@@ -10,7 +10,6 @@ number of partitions (Faust's default is a cache of 2 GiB a database).
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import shutil
@@ -243,7 +242,6 @@ class PartitionStore:
         self._forget_held()
         self._db.close()
         self._db = None
-        gc.collect()
 
     def _forget_held(self) -> None:
         self._held = {}
