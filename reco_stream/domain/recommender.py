@@ -145,9 +145,10 @@ class Recommender:
         number = self.index.number_of.get(item, -1)
         seen = set(context.items)
         length = length_class(len(seen))
+        scored = self._scored(context)
         if item not in seen:
-            taught["unseen"].learn(self._slate(context, seen), number, length)
-        taught["repeats"].learn(self._slate(context, frozenset()), number, length)
+            taught["unseen"].learn(self._slate(context, scored, seen), number, length)
+        taught["repeats"].learn(self._slate(context, scored, frozenset()), number, length)
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
@@ -178,7 +179,7 @@ class Recommender:
         length = length_class(min(len(newest), LONGEST))
         method = method or self._method
         if explain or (method == "rrf" and scenario not in self._pinned):
-            slate = self._slate(context, exclude)
+            slate = self._slate(context, self._scored(context), exclude)
             scores = self._fused(slate, scenario, length, method)
             found = self._explained(slate, best_places(scores, count), scores, context, explain)
         else:
@@ -236,19 +237,22 @@ class Recommender:
         past = {item: score for item, score in self.history.scores(context).items() if item in known}
         return [known[item] for item in past], np.array(list(past.values()), np.float64)
 
-    def _slate(self, context: Context, exclude: Set[str]) -> Slate:
-        """Score every source for the context; everything but the weights."""
-        index = self.index
-        seen = index.numbers(context.newest(len(context.recent) or 1))
+    def _scored(self, context: Context) -> list[tuple[Ints, Floats, int]]:
+        """Score every source for the context: numbers, scores and how many sources these are."""
+        newest = self.index.numbers(context.newest(len(context.recent) or 1))[:LAST_N]
         past, scores = self._past(context)
-        numbers, votes = self._bank.score(seen[:LAST_N], context.now_ms, self._limit, self._k)
-        further, reached = self._transitive.hop(seen[:LAST_N], context.now_ms, numbers, votes[0])
-        parts = [
+        numbers, votes = self._bank.score(newest, context.now_ms, self._limit, self._k)
+        further, reached = self._transitive.hop(newest, context.now_ms, numbers, votes[0])
+        return [
             (numbers, votes, len(_KERNELS)),
             (further, reached, 1),
             (np.array(past, np.int64), scores, 1),
         ]
-        return slate_of(index, parts, exclude, seen, context.now_ms)
+
+    def _slate(self, context: Context, scored: list[tuple[Ints, Floats, int]], exclude: Set[str]) -> Slate:
+        """Join the sources; everything but the weights."""
+        seen = self.index.numbers(context.newest(len(context.recent) or 1))
+        return slate_of(self.index, scored, exclude, seen, context.now_ms)
 
     def _explained(
         self, slate: Slate, order: Ints, scores: Floats, context: Context, explain: bool
