@@ -42,8 +42,9 @@ public:
     bool put(std::size_t number, uint64_t partition, Version version, std::string_view row) {
         const std::string_view block = this->block(number);
         std::size_t begin = block.size(), end = begin;
-        bool others = false;
+        bool others = false, was_live = false;
         for (Walk walk(block); walk.next();) {
+            was_live |= !walk.entry.packed.empty();
             if (walk.entry.partition == partition) {
                 if (!version.above(walk.entry.version)) return false;
                 begin = walk.begin;
@@ -62,7 +63,6 @@ public:
         put_unsigned(entry_, packed_.size());
         entry_ += packed_;
         entry_ += block.substr(end);
-        const bool was_live = is_live(block);
         store(number, entry_);
         live_ += (others || !row.empty()) - was_live;
         return true;
@@ -112,11 +112,6 @@ private:
         uint32_t size;
         std::memcpy(&size, blocks_[number], sizeof size);
         return {blocks_[number] + sizeof size, size};
-    }
-    static bool is_live(std::string_view block) {
-        for (Walk walk(block); walk.next();)
-            if (!walk.entry.packed.empty()) return true;
-        return false;
     }
     void store(std::size_t number, const std::string& entries) {
         if (number >= blocks_.size()) blocks_.resize(number + 1, nullptr);
