@@ -1,7 +1,7 @@
 // The whole way of a question, from the context's items to the best ones with their evidence.
 //
-// The same steps in the same order as `Recommender._scored`, `_slate`, `_fused` and `_reasons` take them one by one, which learning
-// and explanations need.
+// The same steps in the same order as `Recommender._scored`, `_slate`, `_fused` and `_reasons` take them one by one, which
+// learning and explanations need.
 
 #pragma once
 
