@@ -239,12 +239,14 @@ class PartitionStore:
     def close(self) -> None:
         """Flushes and releases the lock at once; a second call does nothing.
 
-        What cannot be written is given up with a warning: it is in the changelog.
+        Held rows that are not yet those of one moment are given up, so that what is on disk may stay one; and with a
+        warning, what cannot be written. All of it is in the changelog.
         """
         if self._db is None:
             return
         try:
-            self.flush()
+            if self._settled:
+                self.flush()
         except StoreFailed as error:
             log.warning("%s; what it lacks will be read from the changelog", error)
         self._forget_held()

@@ -229,7 +229,7 @@ class MemoryStore(PartitionStore):
         return sum(len(key) + len(value) for key, value in self._opened().items())
 
     def close(self) -> None:
-        if self._rows is not None:
+        if self._rows is not None and self._settled:
             self.flush()
         self._forget_held()
         self._rows = None

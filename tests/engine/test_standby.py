@@ -81,6 +81,7 @@ async def test_promoted_copy_is_closed_and_never_written_again(
     await appender.append([(b"ra", b"1")])
     await standbys.follow({0, 1})
     await until(lambda: standbys.stores[0].position == 0)
+    standbys.stores[0].flush()
     await standbys.follow({1})
     owned = new_store(tmp_path, 0)  # RocksDB would refuse a store that somebody else holds open
     await appender.append([(b"ra", b"2")])

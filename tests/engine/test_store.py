@@ -204,6 +204,15 @@ def test_many_rows_are_not_held(store: PartitionStore) -> None:
     assert store._read(b"r0") == b"1"
 
 
+def test_closing_leaves_the_disk_as_it_was_at_one_moment(store: PartitionStore) -> None:
+    store.write([(b"ra", b"1"), (b"rb", b"1")], 4)
+    store.flush()
+    store.write([(b"ra", b"2")], 5, settled=False)
+    again = reopened(store)
+    assert (again.get(b"ra"), again.get(b"rb"), again.position) == (b"1", b"1", 4)
+    again.close()
+
+
 def test_closing_a_full_disk_says_so_and_releases_the_lock(
     store: PartitionStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

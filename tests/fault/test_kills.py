@@ -49,7 +49,7 @@ def test_random_kills(make_cluster: MakeCluster, run: Run) -> None:
             run.served_after(victim.wait_ready())
     drained = cluster.drain()
     run.note(f"drained {drained:.1f} s after the last event")
-    report = cluster.finish(expected_errors=("a newer owner has claimed",))
+    report = cluster.finish(expected_errors=("a newer owner has claimed",), half_restored=True)
     # A kill moves partitions twice, and each move can repeat at most one publication of a row.
     assert run.sent_again <= 2 * run.kills * report.published
 
