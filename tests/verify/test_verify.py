@@ -31,6 +31,7 @@ def write_store(state: State, data_dir: Path, *, settled: bool = True, changelog
     store.open()
     store.changelog_id = state.changelog_id if changelog_id is None else changelog_id
     store.write([*state.rows.items(), (MARKER_KEY, encode_marker(state.marker))], 99, settled=settled)
+    store.flush()
     store.close()
 
 
