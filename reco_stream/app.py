@@ -61,10 +61,7 @@ class Metrics:
     """Hears from the engine and keeps the gauges of each partition."""
 
     def on_checkpoint(self, partition: int, marker: Marker, records: int, seconds: float) -> None:
-        label = str(partition)
-        metrics.partition_applied_offset.labels(label).set(marker.applied)
-        metrics.checkpoint_duration.labels(label).observe(seconds)
-        metrics.batch_size.labels(label).observe(records)
+        metrics.checkpointed(partition, records, marker.applied, seconds)
 
     def on_restore(self, partition: int, position: int, end: int) -> None:
         metrics.recovery_progressed(partition, position + 1, end + 1)

@@ -185,14 +185,12 @@ def _ingested(event_type: str) -> Counter:
     return events_ingested.labels(event_type)
 
 
-def batch_applied(partition: int, events_by_type: Mapping[str, int], applied: int, seconds: float) -> None:
-    """Counts one micro-batch after its checkpoint: events by (configured) type, new applied offset, checkpoint time."""
+def checkpointed(partition: int, records: int, applied: int, seconds: float) -> None:
+    """Counts one micro-batch after its checkpoint: its records, new applied offset, time from fold to store."""
     label = str(partition)
-    for event_type, count in events_by_type.items():
-        events_processed.labels(event_type).inc(count)
     partition_applied_offset.labels(label).set(applied)
     checkpoint_duration.labels(label).observe(seconds)
-    batch_size.labels(label).observe(sum(events_by_type.values()))
+    batch_size.labels(label).observe(records)
 
 
 def lag_measured(partition: int, end_offset: int, applied: int, records: int, seconds: float) -> None:

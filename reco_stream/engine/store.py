@@ -4,8 +4,8 @@ What a checkpoint writes is held in memory and goes to RocksDB with what follows
 second: a row that changes with every checkpoint is then written once. A process that is killed loses what is held, and
 recovery reads it again from the changelog, which has it all: to the store a crash looks as if it had come earlier.
 
-All partitions of a process share one block cache and one write-buffer manager, so this memory does not grow with the
-number of partitions (Faust's default is a cache of 2 GiB a database).
+All partitions of a process share one write-buffer manager and the cache that it charges, so this memory does not grow
+with the number of partitions (Faust's default is a cache of 2 GiB a database).
 """
 
 from __future__ import annotations
