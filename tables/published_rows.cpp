@@ -1,4 +1,4 @@
-// What a publication reads of encoded rows: for Python two functions, that look at bytes and decode nothing else.
+// What a publication reads of encoded rows: for Python three functions, that look at bytes and decode nothing else.
 
 #include "store.hpp"
 #include "../reco_stream/domain/item_rows.hpp"

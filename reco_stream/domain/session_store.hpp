@@ -5,12 +5,12 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <deque>
 #include <map>
 #include <utility>
 
 #include "columns.hpp"
+#include "crc.hpp"
 #include "decay.hpp"
 #include "numbers.hpp"
 
@@ -100,7 +100,7 @@ public:
         // The order is set before the postings change: cutting a full posting back needs the order of every entry.
         const bool turned_back = last_ms < this->last_ms(slot);
         this->last_ms(slot) = last_ms;
-        order[slot] = last_ms * (1 << HASH_BITS) + (crc32(key) & ((1 << HASH_BITS) - 1));
+        order[slot] = last_ms * (1 << HASH_BITS) + (crc<ZLIB>(key) & ((1 << HASH_BITS) - 1));
         stream_ms_ = std::max(stream_ms_, last_ms);
         Change change;
         write(slot, change);
@@ -366,20 +366,5 @@ private:
         if (posting.room) posting_blocks_.release(from, Blocks::size_for(static_cast<std::size_t>(posting.room)));
         offsets[number] = to;
         posting.room = static_cast<int32_t>(room);
-    }
-
-    // zlib's.
-    static uint32_t crc32(std::string_view text) {
-        static const auto table = [] {
-            std::array<uint32_t, 256> made{};
-            for (uint32_t byte = 0; byte < 256; byte++) {
-                made[byte] = byte;
-                for (int bit = 0; bit < 8; bit++) made[byte] = made[byte] >> 1 ^ (made[byte] & 1 ? 0xedb88320u : 0);
-            }
-            return made;
-        }();
-        uint32_t found = ~0u;
-        for (const char byte : text) found = found >> 8 ^ table[(found ^ static_cast<unsigned char>(byte)) & 0xff];
-        return ~found;
     }
 };

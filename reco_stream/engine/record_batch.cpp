@@ -2,11 +2,11 @@
 //
 // https://kafka.apache.org/documentation/#recordbatch
 
-#include <array>
 #include <cstring>
 #include <type_traits>
 
 #include "../domain/arrays.hpp"
+#include "../domain/crc.hpp"
 
 namespace {
 
@@ -27,17 +27,7 @@ uint32_t crc32c(std::string_view text) {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("sse4.2")) return crc32c_of_the_processor(text);
 #endif
-    static const auto table = [] {
-        std::array<uint32_t, 256> made{};
-        for (uint32_t byte = 0; byte < 256; byte++) {
-            made[byte] = byte;
-            for (int bit = 0; bit < 8; bit++) made[byte] = made[byte] >> 1 ^ (made[byte] & 1 ? 0x82f63b78u : 0);
-        }
-        return made;
-    }();
-    uint32_t found = ~0u;
-    for (const char byte : text) found = found >> 8 ^ table[(found ^ static_cast<unsigned char>(byte)) & 0xff];
-    return ~found;
+    return crc<CASTAGNOLI>(text);
 }
 
 constexpr std::size_t HEADER = 61, AFTER_CRC = 21;
