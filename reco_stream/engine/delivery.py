@@ -23,6 +23,8 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
+from reco_stream.engine.light_records import read_lightly, source_record
+
 log = logging.getLogger(__name__)
 
 SCHEME = "batch"
@@ -57,7 +59,7 @@ _IDLE_AFTER_S = 1.0
 
 
 class Batch(list[Any]):
-    """Records of one partition in offset order, as aiokafka fetched them."""
+    """SourceRecords of one partition in offset order."""
 
     __slots__ = ("partition", "token")
 
@@ -149,7 +151,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             tp.partition,
             last.offset,
             last.timestamp / 1000.0,
-            last.timestamp_type,
+            1,  # stamped when it was appended
             (),
             None,
             fetched,
@@ -229,6 +231,11 @@ class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         """
         fetcher = self._ensure_consumer()._fetcher
         fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = waits.min_bytes, waits.max_ms
+
+    async def on_start(self) -> None:
+        """Extends faust/transport/drivers/aiokafka.py:545 `on_start`: records have the fields that a fold needs."""
+        await super().on_start()
+        read_lightly(self._ensure_consumer(), source_record)
 
     async def on_thread_stop(self) -> None:
         """Extends faust/transport/drivers/aiokafka.py:551 `on_thread_stop`: leaves if told to.

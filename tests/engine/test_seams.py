@@ -48,6 +48,7 @@ WATCHED = [
     Place("faust/transport/consumer.py", 1170, "_drain_messages", "8308d11bc7a2"),
     Place("faust/transport/drivers/aiokafka.py", 237, "_new_consumer_thread", "e3e2675bb60b"),
     Place("faust/transport/drivers/aiokafka.py", 299, "verify_event_path", "aba302f7c00d"),
+    Place("faust/transport/drivers/aiokafka.py", 545, "on_start", "03715c3bd9ce"),
     Place("faust/transport/drivers/aiokafka.py", 551, "on_thread_stop", "08913f186d43"),
     Place("faust/transport/drivers/aiokafka.py", 568, "_create_worker_consumer", "684c167041ff"),
     Place("faust/transport/drivers/aiokafka.py", 794, "_commit", "7201c9cd0528"),
