@@ -44,6 +44,7 @@ TESTS_OF_FILES = {
     "tests/engine/test_under_faust.py": "reco_stream/engine",
     "tests/engine/test_seams.py": "reco_stream/engine",
     "tests/engine/test_forgotten_claims.py": "reco_stream/engine",
+    "tests/engine/test_fenced_owner.py": "reco_stream/engine/engine.py",
     "tests/engine/test_partition_end.py": "reco_stream/engine/partition.py",
     "tests/engine/test_fakes.py": "tests/engine/fakes.py",
     "tests/domain/test_compact.py": "reco_stream/domain/compact.cpp",

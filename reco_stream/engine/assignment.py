@@ -45,6 +45,9 @@ class FaustSource:
     async def start(self, partition: int, offset: int) -> None:
         await self._app.consumer.start_partition(TP(self._topic, partition), offset)
 
+    def rejoin(self) -> None:
+        self._app.consumer.rejoin()
+
 
 class Assignments(Service):  # type: ignore[misc]
     """Stands in for Faust's `Recovery`: same calls from `TableManager`, the engine behind them."""

@@ -72,18 +72,25 @@ class Appender:
         self.partition = partition
         self.claim = claim
         self._sequence: int | None = 0
+        self._fenced = False
 
     async def append(self, records: Sequence[Record]) -> int:
         """Appends all records as one RecordBatch; returns the offset of the first. Raises Fenced, BatchTooLarge.
 
         After an error or a cancellation the appender is of no more use: the broker may hold the batch, and would
-        answer the next one, of the same sequence number, with the offset of the first.
+        answer the next one, of the same sequence number, with the offset of the first. Once fenced, always fenced.
         """
+        if self._fenced:
+            raise Fenced(_newer_owner(self.topic, self.partition))
         if self._sequence is None:
             raise RuntimeError(f"{self.topic}[{self.partition}]: an append failed before; claim the partition anew")
         built, after = self._build(records, self._sequence), (self._sequence + len(records)) & _SEQUENCE_MASK
         self._sequence = None
-        offset = await self._broker.produce(self.topic, self.partition, built)
+        try:
+            offset = await self._broker.produce(self.topic, self.partition, built)
+        except Fenced:
+            self._fenced = True
+            raise
         self._sequence = after
         return offset
 
@@ -155,7 +162,7 @@ class BrokerLink:
         try:
             return await self._retrying(what, attempt)
         except _FENCED as error:
-            raise Fenced(f"{topic}[{partition}]: a newer owner has claimed this partition") from error
+            raise Fenced(_newer_owner(topic, partition)) from error
         except kafka_errors.MessageSizeTooLargeError as error:
             raise BatchTooLarge(
                 f"{what}: larger than the topic's max.message.bytes; raise it, or lower RECO_BATCH_MAX_BYTES"
@@ -203,6 +210,10 @@ def worth_retrying(error: kafka_errors.KafkaError) -> bool:
         | kafka_errors.KafkaConnectionError
         | kafka_errors.StaleMetadata,
     )
+
+
+def _newer_owner(topic: str, partition: int) -> str:
+    return f"{topic}[{partition}]: a newer owner has claimed this partition"
 
 
 def _raise_for(code: int) -> None:

@@ -10,7 +10,8 @@
 
 A crash between any two steps leaves a state that equals the fold of a prefix of the log: before the ack of 2 nothing
 happened; after it, recovery finds rows and marker together in the changelog, those that the store held too. On an error
-in 2 or 3 memory is ahead of the log, so nobody may go on: the partition raises and the process stops.
+in 2 or 3 memory is ahead of the log, so nobody may go on: the partition raises, and the process stops or, when a newer
+owner has the partition, lets it go (engine.py).
 """
 
 from __future__ import annotations

@@ -141,6 +141,10 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
             self._records_at = time.monotonic()  # others start soon, and what they ask for goes behind the fetches
             self.resume_partitions({tp})
 
+    def rejoin(self) -> None:
+        """Joins the group anew, which revokes and assigns; returns at once."""
+        self._thread.rejoin()
+
     async def _deliver(self, fetched: Sequence[Batch]) -> None:
         """Hands over what one fetch brought as one message; its offset and partition are those of the first batch."""
         first = fetched[0]
@@ -236,6 +240,11 @@ class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         """Extends faust/transport/drivers/aiokafka.py:545 `on_start`: records have the fields that a fold needs."""
         await super().on_start()
         read_lightly(self._ensure_consumer(), source_record)
+
+    def rejoin(self) -> None:
+        """Joins the group anew (aiokafka/consumer/group_coordinator.py:538 `request_rejoin`), unless it is ending."""
+        if self._consumer is not None and not self.should_stop:
+            self.thread_loop.call_soon_threadsafe(self._consumer._coordinator.request_rejoin)
 
     async def on_thread_stop(self) -> None:
         """Extends faust/transport/drivers/aiokafka.py:551 `on_thread_stop`: leaves if told to.

@@ -1,7 +1,8 @@
 """The engine: which partitions this process owns, and what happens when the group moves them.
 
 One task a partition, so that one partition's wait for an acknowledgement is another one's time to fold. Any error in
-a partition stops the whole process: memory is then ahead of the log, and a restart recovers in seconds.
+a partition stops the whole process: memory is then ahead of the log, and a restart recovers in seconds. But for one: a
+partition that a newer owner has claimed is let go, and the group says anew whose it is.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from reco_stream.engine.changelog import BrokerLink
 from reco_stream.engine.checkpoint import Processor, Rejection
 from reco_stream.engine.config import EngineConfig
-from reco_stream.engine.errors import EXIT_FAILED, EngineError
+from reco_stream.engine.errors import EXIT_FAILED, EngineError, Fenced
 from reco_stream.engine.marker import Marker
 from reco_stream.engine.partition import Observer, Partition, Phase, Source
 from reco_stream.engine.publisher import PublishesRows
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 
 # What a rebalance waits for running parts; half of the shortest session timeout that Kafka allows (6 s).
 _DRAIN_TIMEOUT_S = 3.0
+# A fenced owner learns from the group that its session has ended, within a heartbeat or when it has found the new
+# coordinator. Later than this it asks: the claim that fenced it may have come from one that the group had given up.
+_REBALANCE_WITHIN_S = 5.0
 
 
 class Engine:
@@ -114,10 +118,24 @@ class Engine:
                 ]
 
     async def _own(self, partition: Partition) -> None:
-        await self.guarded(partition.own(), f"partition {partition.number}")
+        await self.guarded(self.while_ours(partition, partition.own()), f"partition {partition.number}")
 
     async def _publish(self, partition: Partition) -> None:
-        await self.guarded(partition.publish_forever(), f"publisher {partition.number}")
+        await self.guarded(self.while_ours(partition, partition.publish_forever()), f"publisher {partition.number}")
+
+    async def while_ours(self, partition: Partition, work: Awaitable[None]) -> None:
+        """Runs `work`; once a newer owner has claimed the partition it is let go until the group assigns anew.
+
+        The broker has refused what was folded last, and refuses all that this claim may still send. So to go on is to
+        be assigned again, which claims and recovers as at first; the rebalance ends this task.
+        """
+        try:
+            await work
+        except Fenced as error:
+            log.warning("partition %d: %s; letting it go until the group says whose it is", partition.number, error)
+            partition.let_go()
+            await asyncio.sleep(_REBALANCE_WITHIN_S)
+            partition.rejoin()
 
     def _new_store(self, number: int) -> PartitionStore:
         store = PartitionStore(self.config.store_path(number), self._resources)

@@ -1,7 +1,7 @@
 """What can go wrong in the engine, one line a fact.
 
 EngineError
-    Fenced               a newer owner has claimed the partition: this process must stop writing it
+    Fenced               a newer owner has claimed the partition: this process lets it go and joins the group anew
     ChangelogUnavailable Kafka took no changelog batch for longer than the budget
     ChangelogRefused     Kafka refuses our batches and will do so again: rights, or a setting of the topic
     ChangelogCorrupt     the changelog holds something that no owner of ours can have written
@@ -13,9 +13,8 @@ EngineError
         StoreLocked      another process has it open
 """
 
-# sysexits.h: 75 "temporary failure" for a fenced worker and for what a restart mends, 78 "configuration error" for a
-# refusal
-EXIT_FENCED = 75
+# sysexits.h: 75 "temporary failure" for what a restart mends, 78 "configuration error" for a refusal
+EXIT_RESTART = 75
 EXIT_REFUSED = 78
 EXIT_FAILED = 70
 
@@ -27,11 +26,11 @@ class EngineError(Exception):
 
 
 class Fenced(EngineError):
-    exit_code = EXIT_FENCED
+    pass
 
 
 class ChangelogUnavailable(EngineError):
-    exit_code = EXIT_FENCED
+    exit_code = EXIT_RESTART
 
 
 class ChangelogRefused(EngineError):
@@ -59,7 +58,7 @@ class StoreFailed(EngineError):
 
 
 class StoreDamaged(StoreFailed):
-    exit_code = EXIT_FENCED
+    exit_code = EXIT_RESTART
 
 
 class StoreLocked(StoreFailed):

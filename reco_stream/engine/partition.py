@@ -61,6 +61,9 @@ class Source(Protocol):
     async def start(self, partition: int, offset: int) -> None:
         """Delivers records of `partition` from `offset` on."""
 
+    def rejoin(self) -> None:
+        """Asks the group to say anew who owns what."""
+
 
 class Observer(Protocol):
     """Hears what happens to a partition, for metrics."""
@@ -73,7 +76,7 @@ class Observer(Protocol):
 
 
 class Partition:
-    """One owned partition; `own` runs until cancelled or until an error ends the process."""
+    """One owned partition; `own` runs until cancelled or until an error ends it."""
 
     def __init__(
         self,
@@ -349,6 +352,18 @@ class Partition:
         self.phase = Phase.SUSPENDED
         while not self._queue.empty():
             self._queue.get_nowait()
+
+    def let_go(self) -> None:
+        """Ends this run because a newer owner has the partition: nothing more is taken, nobody waits for what was.
+
+        What was folded and refused goes with the next claim, as after a cancellation; the store holds none of it.
+        """
+        self.abandon()
+        self._idle.set()
+
+    def rejoin(self) -> None:
+        """Asks the group to say anew who owns what."""
+        self._source.rejoin()
 
     async def drained(self, timeout_s: float) -> None:
         """Waits until what was submitted is applied, then publishes it; gives up with a warning after `timeout_s`."""

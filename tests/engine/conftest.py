@@ -1,5 +1,7 @@
-"""A topic of its own for each test of the engine, and a partition on fakes."""
+"""A topic of its own for each test of the engine; a partition and two engines on fakes."""
 
+import logging
+import os
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -8,7 +10,8 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from reco_stream.engine import recovery
-from tests.engine.fakes import changelog_reader
+from tests.engine.engine_world import Died, Worker
+from tests.engine.fakes import FakeBroker, changelog_reader
 from tests.engine.partition_world import World
 
 
@@ -30,3 +33,34 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     world = World()
     yield world
     await world.stopped()
+
+
+@pytest.fixture
+async def workers(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Worker, Worker]]:
+    """Two engines that share a broker."""
+    monkeypatch.setattr(recovery, "changelog_reader", changelog_reader)
+    broker = FakeBroker()
+    found = Worker(broker), Worker(broker)
+    yield found
+    for worker in found:
+        worker.on_gate = None
+        await worker.stop()
+
+
+@pytest.fixture
+def worker(workers: tuple[Worker, Worker]) -> Worker:
+    return workers[0]
+
+
+@pytest.fixture
+def exits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Codes with which the process would have ended."""
+    codes: list[int] = []
+
+    def leave(code: int) -> None:
+        codes.append(code)
+        raise Died
+
+    monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(logging, "shutdown", lambda: None)
+    return codes

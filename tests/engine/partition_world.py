@@ -123,6 +123,8 @@ class World:
     async def start(self, partition: int, offset: int) -> None:
         self.starts.append(offset)
 
+    def rejoin(self) -> None: ...
+
     # Observer
     def on_checkpoint(self, partition: int, marker: Marker, records: int, seconds: float) -> None:
         self.checkpoints.append(records)

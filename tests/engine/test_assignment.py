@@ -126,7 +126,7 @@ async def test_worker_without_partitions_is_complete_too(app: FakeApp, assignmen
     assert app.assigned() == [("assign", set(), set(), 0)]
 
 
-async def test_source_starts_through_the_consumer_and_asks_it_for_bounds() -> None:
+async def test_source_starts_and_rejoins_through_the_consumer_and_asks_it_for_bounds() -> None:
     started: list[tuple[TP, int]] = []
 
     class FakeConsumer:
@@ -139,10 +139,14 @@ async def test_source_starts_through_the_consumer_and_asks_it_for_bounds() -> No
         async def start_partition(self, tp: TP, offset: int) -> None:
             started.append((tp, offset))
 
+        def rejoin(self) -> None:
+            started.append((TP("the group", 0), 0))
+
     source = FaustSource(SimpleNamespace(consumer=FakeConsumer()), EVENTS)
     assert await source.bounds(1) == (3, 9)
     await source.start(1, 5)
-    assert started == [(TP(EVENTS, 1), 5)]
+    source.rejoin()
+    assert started == [(TP(EVENTS, 1), 5), (TP("the group", 0), 0)]
 
 
 def test_faust_takes_the_table_manager_and_the_store_by_setting() -> None:

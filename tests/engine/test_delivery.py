@@ -88,6 +88,10 @@ class Records:
                 return {}
 
 
+class FakeThread(BatchConsumerThread):
+    should_stop = False
+
+
 class FakeMessage:
     acked = False
 
@@ -291,6 +295,21 @@ async def test_a_refused_commit_is_no_reason_to_die(error: Exception, caplog: py
     assert not await thread._commit({P0: 5, P1: 6})
     assert asked == [{TopicPartition(TOPIC, 0): OffsetAndMetadata(5, "")}]
     assert type(error).__name__ in caplog.text
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_rejoining_is_asked_of_the_coordinator_in_its_thread_unless_that_ends(ends: bool) -> None:
+    asked: list[str] = []
+    thread: Any = object.__new__(FakeThread)
+    thread.should_stop = ends
+    thread.thread_loop = asyncio.get_running_loop()
+    thread._consumer = SimpleNamespace(_coordinator=SimpleNamespace(request_rejoin=lambda: asked.append("rejoin")))
+    consumer = Consumer()
+    consumer._thread = thread
+    consumer.rejoin()
+    assert asked == []
+    await asyncio.sleep(0)
+    assert asked == ([] if ends else ["rejoin"])
 
 
 async def test_one_message_carries_all_that_a_fetch_brought(consumer: Consumer) -> None:

@@ -1,111 +1,15 @@
 """The engine on fakes: what happens to partitions when the group moves them, in whatever order it says so."""
 
 import asyncio
-import dataclasses
-import logging
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from reco_stream.engine import engine as module
-from reco_stream.engine import recovery
-from reco_stream.engine.checkpoint import Rejection
-from reco_stream.engine.engine import Engine
-from reco_stream.engine.errors import EXIT_FAILED, EXIT_FENCED, EXIT_REFUSED, Fenced, LogTruncated
+from reco_stream.engine.errors import EXIT_FAILED, EXIT_REFUSED, EXIT_RESTART, ChangelogUnavailable, LogTruncated
 from reco_stream.engine.partition import Partition, Phase
-from reco_stream.engine.store import PartitionStore
-from tests.engine.counting_worker import COUNTS, CountingProcessor, PublishesCounts, Silent, config_for
-from tests.engine.fakes import FakeBroker, FakeDisk, FakeLink, LogRecord, MemoryStore, changelog_reader
+from tests.engine.engine_world import Died, Worker, until
+from tests.engine.fakes import LogRecord
 from tests.engine.python_rows import PythonRows
-
-
-class Died(BaseException):
-    """In place of the end of the process."""
-
-
-class Source:
-    def __init__(self) -> None:
-        self.started: list[int] = []
-
-    async def bounds(self, partition: int) -> tuple[int, int]:
-        return 0, 1_000
-
-    async def start(self, partition: int, offset: int) -> None:
-        self.started.append(partition)
-
-
-class Worker(Engine):
-    """An engine on a shared broker with a disk of its own."""
-
-    def __init__(self, broker: FakeBroker) -> None:
-        self.on_gate: Callable[[str], Awaitable[None]] | None = None
-        link: Any = FakeLink(broker, self._gate)
-        config = config_for("app", "", Path("disk"))
-        config = dataclasses.replace(config, client_kwargs={"link": link}, publish_interval_s=0.002)
-        super().__init__(
-            config, lambda number: CountingProcessor(), PublishesCounts(config.item_stats_topic), _ignore, Silent()
-        )
-        self._broker = link
-        self.disk = FakeDisk()
-        self.source = Source()
-        self.opened: list[MemoryStore] = []
-
-    async def _gate(self, name: str) -> None:
-        if self.on_gate is not None:
-            await self.on_gate(name)
-
-    def _new_store(self, number: int) -> PartitionStore:
-        store = MemoryStore(self.config.store_path(number), self.disk)
-        store.open()
-        self.opened.append(store)
-        return store
-
-    async def own(self, *numbers: int) -> None:
-        """Assigns partitions and waits until they run."""
-        await self.assign(numbers, (), self.source, self.revocations)
-        await until(lambda: set(self.running()) == set(numbers))
-
-    async def apply(self, number: int, *values: str, first: int = 0) -> None:
-        token = self.tokens()[number]
-        self.taken(number, token)
-        records = [
-            LogRecord("app.events", number, first + i, b"user", value.encode()) for i, value in enumerate(values)
-        ]
-        await self.submit(number, records, token)
-        await until(lambda: self.partitions[number].marker.applied >= first + len(values) - 1)
-
-    def count(self, number: int) -> int:
-        raw = self.partitions[number].store.get(b"nuser")
-        return 0 if raw is None else COUNTS.decode(raw)[0]
-
-
-async def _ignore(rejections: Sequence[Rejection]) -> None: ...
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0)
-
-
-@pytest.fixture
-async def workers(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Worker, Worker]]:
-    monkeypatch.setattr(recovery, "changelog_reader", changelog_reader)
-    broker = FakeBroker()
-    found = Worker(broker), Worker(broker)
-    yield found
-    for worker in found:
-        worker.on_gate = None
-        await worker.stop()
-
-
-@pytest.fixture
-def worker(workers: tuple[Worker, Worker]) -> Worker:
-    return workers[0]
-
 
 # -- moving ----------------------------------------------------------------------------------------------------------
 
@@ -285,22 +189,13 @@ async def test_batches_lost_on_the_way_block_no_later_run(worker: Worker) -> Non
 # -- the end ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def exits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    codes: list[int] = []
-
-    def leave(code: int) -> None:
-        codes.append(code)
-        raise Died
-
-    monkeypatch.setattr(os, "_exit", leave)
-    monkeypatch.setattr(logging, "shutdown", lambda: None)
-    return codes
-
-
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(Fenced("x"), EXIT_FENCED), (LogTruncated("x"), EXIT_REFUSED), (ZeroDivisionError("x"), EXIT_FAILED)],
+    [
+        (ChangelogUnavailable("x"), EXIT_RESTART),
+        (LogTruncated("x"), EXIT_REFUSED),
+        (ZeroDivisionError("x"), EXIT_FAILED),
+    ],
     ids=lambda value: type(value).__name__,
 )
 async def test_error_ends_the_process_with_its_code(
@@ -324,16 +219,3 @@ async def test_cancellation_ends_nothing(worker: Worker, exits: list[int]) -> No
     await asyncio.gather(guarded, return_exceptions=True)
     assert guarded.cancelled()
     assert exits == []
-
-
-async def test_zombie_ends_when_its_next_checkpoint_is_refused(
-    workers: tuple[Worker, Worker], exits: list[int]
-) -> None:
-    first, second = workers
-    await first.own(0)
-    token = first.tokens()[0]
-    await second.own(0)
-    await first.submit(0, [LogRecord("app.events", 0, 0, b"user", b"a")], token)
-    await until(lambda: bool(exits))
-    assert exits == [EXIT_FENCED]
-    assert second.count(0) == 0

@@ -66,6 +66,7 @@ WATCHED = [
     Place("aiokafka/consumer/fetcher.py", 444, "close", "ee18d442ded2"),
     Place("aiokafka/consumer/fetcher.py", 744, "_proc_fetch_request", "be217e037d90"),
     Place("aiokafka/consumer/group_coordinator.py", 374, "_maybe_leave_group", "81f4946fd791"),
+    Place("aiokafka/consumer/group_coordinator.py", 538, "request_rejoin", "50ed2110a0bd"),
     Place("aiokafka/protocol/produce.py", 313, "build", "b651e5dcb89d"),
     Place("aiokafka/conn.py", 532, "_handle_frame", "dfa49ba2f503"),
     Place("aiohttp/streams.py", 284, "feed_data", "2974d8613131"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reco_stream.engine.errors import EXIT_FAILED, EXIT_FENCED
+from reco_stream.engine.errors import EXIT_FAILED, EXIT_RESTART
 from tests.fault.conftest import MakeCluster
 from tests.fault.report import Run
 
@@ -22,7 +22,7 @@ def test_no_append_succeeds(make_cluster: MakeCluster, run: Run) -> None:
     cluster = make_cluster(partitions=2, RECO_BATCH_MAX_EVENTS="20")
     cluster.produce(600)
     worker = cluster.worker().start(hooks={"appends": {"dead_after": 9, "budget_s": 2.0}})
-    assert worker.wait_for_exit() == EXIT_FENCED
+    assert worker.wait_for_exit() == EXIT_RESTART
     run.killed()
     assert "check the brokers, then start again" in worker.log()
     # What was not acknowledged is not in the store either: both are the fold of the same prefix.

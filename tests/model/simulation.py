@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from reco_stream.engine.errors import EXIT_FENCED, ChangelogCorrupt, Fenced
+from reco_stream.engine.errors import ChangelogCorrupt, Fenced
 from reco_stream.engine.marker import MARKER_KEY, Marker, decode_marker
 from reco_stream.engine.published import unseal
 from tests.engine.fakes import FakeBroker, FakeDisk
@@ -157,6 +157,10 @@ class Simulation:
             worker.kill()
         self._deaf.discard(worker)
         self.workers[number] = Worker(self, worker.name, FakeDisk() if wiped else worker.disk.copy())
+        self.rejoin()
+
+    def rejoin(self) -> None:
+        """Somebody joins the group, for the first time or again: it moves once more, at once or after this time."""
         if self._rebalancing is None or self._rebalancing.done():
             self._rebalance(self.owner)
         else:
@@ -197,7 +201,7 @@ class Simulation:
         for name, error in self.deaths:
             # A forgotten owner may learn of the new one by the offset of a batch that came before its own fence.
             overtaken = self._forgotten and isinstance(error, ChangelogCorrupt)
-            if getattr(error, "exit_code", None) != EXIT_FENCED and not overtaken:
+            if not overtaken:
                 self._broken(f"{name} died of {error!r}")
         for worker in self.workers:
             if worker.running:

@@ -13,7 +13,7 @@ from reco_stream.engine.checkpoint import Limits, Rejection
 from reco_stream.engine.config import EngineConfig
 from reco_stream.engine.engine import Engine
 from reco_stream.engine.marker import Marker
-from reco_stream.engine.partition import Phase
+from reco_stream.engine.partition import Partition, Phase
 from reco_stream.engine.publisher import Measure
 from reco_stream.engine.store import PartitionStore
 from tests.engine.fakes import FakeBroker, FakeDisk, FakeLink, Gate, LogRecord, MemoryStore
@@ -43,6 +43,9 @@ class Stage(Protocol):
 
     def end(self, worker: "Worker") -> None:
         """Ends the process and starts another in its place."""
+
+    def rejoin(self) -> None:
+        """The group decides anew."""
 
 
 class Held:
@@ -202,12 +205,17 @@ class Worker:
             self.deliveries -= 1
 
     def flush(self, everything: bool = False) -> None:
-        publisher = self.engine.partitions[0].publisher
-        assert publisher is not None
-        self.flushing = self.start(self._flush(publisher.flush(everything)))
+        self.flushing = self.start(self._flush(self.engine.partitions[0], everything))
+        self.engine._tasks.append(self.flushing)
 
-    async def _flush(self, flushing: Any) -> None:
-        await self.engine.guarded(flushing, "publisher")
+    async def _flush(self, partition: Partition, everything: bool) -> None:
+        assert partition.publisher is not None
+        flushing: Any = partition.publisher.flush(everything)
+        await self.engine.guarded(self.engine.while_ours(partition, flushing), "publisher")
+
+    def rejoin(self) -> None:
+        if self.alive:
+            self._stage.rejoin()
 
 
 class WorkerSource:
@@ -223,6 +231,9 @@ class WorkerSource:
         await self._worker.gate("seek")
         self._worker.next_offset = offset
         self._worker.sought = self._worker.engine.partitions[partition].token
+
+    def rejoin(self) -> None:
+        self._worker.rejoin()
 
 
 def engine_config(link: FakeLink, name: str) -> EngineConfig:
