@@ -30,7 +30,7 @@ def test_clock_is_wrong(skew_s: float, jump_after_s: float, make_cluster: MakeCl
         wrong.kill()
         run.killed()
         run.served_after(wrong.start(hooks=hooks).wait_ready())
-    report = cluster.finish(expected_errors=("a newer owner has claimed",))
+    report = cluster.finish()
     assert report.refused >= 5
     assert "future_timestamp" in "".join(worker.log() for worker in cluster.workers.values())
     run.note(
