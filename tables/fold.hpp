@@ -68,7 +68,7 @@ public:
             std::string row;
             Writer to(row);
             sessions.write(to);
-            append(records, Py_BuildValue("(NN)", bytes_of(sessions_.prefix + user), bytes_of(row)));
+            append(records, new_record(bytes_of(sessions_.prefix + user), bytes_of(row)));
         }
     }
     void discard() {

@@ -79,7 +79,7 @@ PyObject* shared_sessions(PyObject*, PyObject* const* given, Py_ssize_t count) {
             std::string key(user);
             key.append(1, '\0').append(std::to_string(session.opened_ms)).append(1, '\0').append(session.id);
             const std::string_view encoded = row.substr(begin, row.size() - from.left() - begin);
-            append(found.get(), Py_BuildValue("(NN)", bytes_of(key), bytes_of(encoded)));
+            append(found.get(), new_record(bytes_of(key), bytes_of(encoded)));
         }
         return found.release();
     });

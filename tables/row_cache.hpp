@@ -81,7 +81,7 @@ public:
     // Appends (key, encoded row, or None where deleted) of what changed since `begin`, in the order of first change.
     void encode_dirty(PyObject* records) {
         for (Entry* entry : dirty_) {
-            append(records, Py_BuildValue("(NN)", bytes_of(prefix + entry->first), encoded(*entry)));
+            append(records, new_record(bytes_of(prefix + entry->first), encoded(*entry)));
             measure(*entry);
         }
     }

@@ -185,8 +185,12 @@ class PartitionStore:
         self.position, self.written_at = position, int(time.time() * 1000) / 1000
         if self._held_since is None:
             self._held_since = time.monotonic()
-        if len(self._held) >= _HELD_ROWS:
+        if self.is_filled_by(0):
             self.flush()
+
+    def is_filled_by(self, rows: int) -> bool:
+        """Says whether a write of so many rows may flush, which takes 2 ms or more."""
+        return len(self._held) + rows >= _HELD_ROWS
 
     def flush_old(self) -> None:
         """Flushes what has been held for a second."""
