@@ -7,7 +7,7 @@ once an event.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
 from prometheus_client import (
@@ -21,6 +21,8 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -244,6 +246,17 @@ def _recommendations(endpoint: str, source: str) -> tuple[Counter, Histogram]:
     return recommendation_requests.labels(endpoint, source), recommendation_latency.labels(endpoint)
 
 
-def exposition() -> bytes:
-    """Returns all metrics in the Prometheus text format; `CONTENT_TYPE` goes with it."""
-    return generate_latest(REGISTRY)
+def exposition() -> Iterator[bytes]:
+    """Yields all metrics in the Prometheus text format, a family at a time; `CONTENT_TYPE` goes with it."""
+    for family in REGISTRY.collect():
+        yield generate_latest(_Alone(family))
+
+
+class _Alone(Collector):
+    """One family: all of them take 10 to 60 ms of the loop that answers requests."""
+
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> Iterable[Metric]:
+        return [self._family]

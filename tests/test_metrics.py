@@ -61,7 +61,7 @@ def test_a_lost_partition_is_no_longer_shown() -> None:
     assert value("partition_recovery_progress_ratio", partition="902") == 0.5
     metrics.partition_lost(902)
     metrics.partition_lost(902)
-    assert 'partition="902"' not in metrics.exposition().decode()
+    assert 'partition="902"' not in b"".join(metrics.exposition()).decode()
 
 
 def test_recovery_of_nothing_is_done() -> None:
@@ -92,5 +92,5 @@ def test_recommendations_are_counted_and_timed() -> None:
 
 
 def test_the_exposition_is_readable() -> None:
-    families = {family.name for family in text_string_to_metric_families(metrics.exposition().decode())}
+    families = {family.name for family in text_string_to_metric_families(b"".join(metrics.exposition()).decode())}
     assert {"events_processed", "process_cpu_seconds", "python_info"} <= families

@@ -7,6 +7,7 @@ from typing import ClassVar
 from aiohttp import web
 
 from reco_stream import metrics
+from reco_stream.engine.turns import Slices
 from web.view import JsonView, Operation
 
 
@@ -34,4 +35,10 @@ class Metrics(JsonView):
         for partition in owned:
             lag = self.services.state.lag(partition)
             metrics.lag_measured(partition, lag.end_offset, lag.applied, lag.records, lag.seconds)
-        return web.Response(body=metrics.exposition(), headers={"Content-Type": metrics.CONTENT_TYPE})
+        families: list[bytes] = []
+        slices = Slices()
+        for family in metrics.exposition():
+            families.append(family)
+            if slices.is_over:
+                await slices.next()
+        return web.Response(body=b"".join(families), headers={"Content-Type": metrics.CONTENT_TYPE})
