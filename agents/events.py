@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from agents.learning import PartitionLearning
@@ -13,7 +13,7 @@ from reco_stream.engine.checkpoint import Rejection
 from reco_stream.engine.delivery import each_batch
 from reco_stream.engine.store import PartitionStore
 from reco_stream.events import BadEvent, EventRules, decode_event
-from tables.compiled_fold import CompiledRows
+from tables.compiled_fold import CompiledRows, EventReader
 from tables.rules import TableRules
 
 
@@ -34,10 +34,17 @@ class EventProcessor:
         self._table_rules = table_rules
         self._learning = learning
         self._types: Counter[str] = Counter()
+        limits = event_rules.future_tolerance_ms, event_rules.max_bytes
+        self._reader = EventReader(event_rules.kinds(), *limits, partition, partitions)
 
     def rows_over(self, store: PartitionStore, budget_bytes: int) -> CompiledRows:
         """The partition's rows, with the rules that fold into them."""
         return CompiledRows(store, self._table_rules, budget_bytes)
+
+    def fold_plain(self, rows: CompiledRows, records: Sequence[Any], start: int, stop: int) -> int:
+        """Applies records from `start` on, up to the first of which not all is as usual: that one is for `fold`."""
+        sample = 0 if self._learning is None else self._learning.sample()
+        return rows.fold_plain(self._reader, records, start, stop, sample)
 
     def fold(self, rows: CompiledRows, record: Any) -> Rejection | None:
         """Applies one record to `rows`; bad bytes, bad fields and wrong partitions come back as a rejection."""
@@ -60,14 +67,16 @@ class EventProcessor:
         return None
 
     def applied(self) -> None:
-        for event_type, count in self._types.items():
-            metrics.events_processed.labels(event_type).inc(count)
+        for counts in (self._types, self._reader.take_counts()):
+            for event_type, count in counts.items():
+                metrics.events_processed.labels(event_type).inc(count)
         self._types.clear()
         if self._learning is not None:
             self._learning.applied()
 
     def aborted(self) -> None:
         self._types.clear()
+        self._reader.take_counts()
         if self._learning is not None:
             self._learning.aborted()
 

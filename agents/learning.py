@@ -20,7 +20,7 @@ from reco_stream.domain.canary_ids import is_canary
 from reco_stream.domain.context import Context
 from reco_stream.domain.fusion import SCENARIOS
 from reco_stream.domain.fusion_learning import LENGTHS, ScenarioLearner
-from reco_stream.domain.recommender import Recommender, is_sampled
+from reco_stream.domain.recommender import SAMPLE_ONE_IN, Recommender, is_sampled
 from reco_stream.engine.published import Stamp, seal, unseal
 from reco_stream.engine.table import ReadableRows
 from reco_stream.events import Event
@@ -70,6 +70,10 @@ class Learning:
         seen = ((entry.item, entry.type, entry.time_ms) for entry in newest_first(row))
         return Context.of(seen, event.time_ms, self._session_gap_ms)
 
+    def sample(self) -> int:
+        """One in so many events teaches (`is_sampled`), 0 while it is too soon for the next question."""
+        return SAMPLE_ONE_IN if self._clock() >= self._next_at else 0
+
     def observe(self, asked: Iterable[tuple[Context, str]], learners: Mapping[str, ScenarioLearner]) -> None:
         """Puts (question, item that came) to every source; the next question waits the longer the longer that took."""
         began = self._clock()
@@ -114,8 +118,12 @@ class PartitionLearning:
         self._shared = shared
         self._asked: list[tuple[Context, str]] = []
 
+    def sample(self) -> int:
+        """One in so many of the next events is to be shown to `before`; 0 when none is."""
+        return self._shared.sample()
+
     def before(self, rows: ReadableRows, event: Event) -> None:
-        """Call before each event is folded."""
+        """Call before an event of the sample is folded; what is not in it changes nothing."""
         context = self._shared.context(rows, event)
         if context is not None:
             self._asked.append((context, event.item))

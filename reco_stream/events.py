@@ -114,6 +114,11 @@ class EventRules:
     future_tolerance_ms: int
     max_bytes: int
 
+    def kinds(self) -> list[tuple[str, float, bool, float]]:
+        """(name, weight, whether negative, best mark or 0 when `value` scales nothing) of each known type."""
+        weights = dict.fromkeys(self.negative, 0.0) | dict(self.weights)
+        return [(kind, weight, kind not in self.weights, BEST_MARK.get(kind, 0.0)) for kind, weight in weights.items()]
+
 
 def decode_event(key: bytes | None, value: bytes | None, append_time_ms: int, rules: EventRules) -> Event:
     """Return the event of a Kafka record, or raise `BadEvent` and nothing else, whatever the bytes are.

@@ -1,8 +1,12 @@
-// The rules of the tables, compiled, over the rows of one partition: for Python the class CompiledRows.
+// The rules of the tables, compiled, over the rows of one partition: for Python the class CompiledRows. The class
+// EventReader (event_reader.hpp) says what a record is to its method `fold_plain`.
 //
 // fold.hpp is the order of the rules; recent.hpp, sessions.hpp, popularity.hpp, co_view.hpp and dedupe.hpp hold one table
 // each; row_cache.hpp keeps the rows. The Python modules of the same names are the definition: the bytes are the same.
 
+#include "../reco_stream/domain/crc.hpp"
+#include "../reco_stream/domain/murmur2.hpp"
+#include "event_reader.hpp"
 #include "fold.hpp"
 
 namespace {
@@ -62,8 +66,6 @@ Rules rules_of(PyObject* rules) {
     return found;
 }
 
-constexpr int64_t LAST_TIME_MS = 253'402'300'799'999;  // of the event contract
-
 // The fields of an Event that a fold reads.
 class Fields {
 public:
@@ -101,6 +103,110 @@ private:
 };
 PyObject* Fields::names[Fields::COUNT];
 
+// -- EventReader -----------------------------------------------------------------------------------------------------
+
+struct PartitionEvents {
+    EventReader reader;
+    int64_t partition, partitions;
+};
+
+struct PyReader {
+    PyObject_HEAD
+    PartitionEvents* events;
+};
+
+PyTypeObject* reader_type = nullptr;
+
+PartitionEvents& events_of(PyObject* self) { return *reinterpret_cast<PyReader*>(self)->events; }
+
+// A list of (type, weight, negative, best mark or 0).
+std::vector<EventReader::Kind> kinds_of(PyObject* list) {
+    std::vector<EventReader::Kind> found;
+    for (Py_ssize_t at = 0; at < PyList_GET_SIZE(list); at++) {
+        const char* name;
+        Py_ssize_t size;
+        double weight, best_mark;
+        int negative;
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, at), "s#dpd", &name, &size, &weight, &negative, &best_mark))
+            throw std::bad_exception();
+        found.push_back({std::string(name, static_cast<std::size_t>(size)), weight, negative != 0, best_mark});
+    }
+    return found;
+}
+
+// EventReader(kinds, future_tolerance_ms, max_bytes, partition, partitions)
+PyObject* reader_new(PyTypeObject* type, PyObject* args, PyObject*) {
+    PyObject* kinds;
+    long long tolerance_ms, partition, partitions;
+    Py_ssize_t max_bytes;
+    if (!PyArg_ParseTuple(args, "O!LnLL", &PyList_Type, &kinds, &tolerance_ms, &max_bytes, &partition, &partitions))
+        return nullptr;
+    return guarded([&] {
+        if (tolerance_ms < 0 || max_bytes < 0 || partitions < 1) throw std::invalid_argument("a limit is too small");
+        Object self = made(type->tp_alloc(type, 0));
+        reinterpret_cast<PyReader*>(self.get())->events = new PartitionEvents{
+            EventReader(kinds_of(kinds), tolerance_ms, static_cast<std::size_t>(max_bytes)), partition, partitions};
+        return self.release();
+    });
+}
+
+template <typename PySelf>
+void dealloc(PyObject* self) {
+    PyTypeObject* type = Py_TYPE(self);
+    if constexpr (std::is_same_v<PySelf, PyReader>) delete reinterpret_cast<PySelf*>(self)->events;
+    else delete reinterpret_cast<PySelf*>(self)->fold;
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyObject* reader_take_counts(PyObject* self, PyObject*) {
+    return guarded([&] {
+        Object counts = made(PyDict_New());
+        for (EventReader::Kind& kind : events_of(self).reader.kinds()) {
+            if (kind.folded == 0) continue;
+            const Object count = made(PyLong_FromLongLong(std::exchange(kind.folded, 0)));
+            if (PyDict_SetItemString(counts.get(), kind.name.c_str(), count.get()) < 0) throw std::bad_exception();
+        }
+        return counts.release();
+    });
+}
+
+// What a Kafka record is to the reader.
+class PlainRecord {
+public:
+    PlainRecord(PyObject* records, Py_ssize_t at) {
+        const Object record = made(PySequence_GetItem(records, at));
+        for (std::size_t field = 0; field < COUNT; field++) fields_[field] = made(PyObject_GetAttr(record.get(), names[field]));
+    }
+    // Folds it if it is plain, of this partition, and not one of a sample of one in `sample`.
+    bool fold_into(Fold& fold, PartitionEvents& events, uint32_t sample) const {
+        PyObject *key = fields_[0].get(), *value = fields_[1].get(), *timestamp = fields_[2].get();
+        if (!PyBytes_Check(key) || !PyBytes_Check(value) || !PyLong_Check(timestamp)) return false;
+        int overflow;
+        const int64_t now_ms = PyLong_AsLongLongAndOverflow(timestamp, &overflow);
+        Event event;
+        const auto kind = overflow ? nullptr : events.reader.read(view_of(key), view_of(value), now_ms, event);
+        if (kind == nullptr || partition_of(event.user, events.partitions) != events.partition) return false;
+        if (sample && crc<ZLIB>(std::string(event.user) + '/' + std::to_string(event.time_ms)) % sample == 0) return false;
+        fold.fold(event);
+        kind->folded++;
+        return true;
+    }
+
+    static bool name() {
+        static const char* const texts[COUNT] = {"key", "value", "timestamp"};
+        for (std::size_t at = 0; at < COUNT; at++)
+            if ((names[at] = PyUnicode_InternFromString(texts[at])) == nullptr) return false;
+        return true;
+    }
+
+private:
+    static constexpr std::size_t COUNT = 3;
+    static PyObject* names[COUNT];
+    Object fields_[COUNT];
+};
+PyObject* PlainRecord::names[PlainRecord::COUNT];
+
 // -- CompiledRows ----------------------------------------------------------------------------------------------------
 
 struct PyRows {
@@ -122,17 +228,23 @@ PyObject* rows_new(PyTypeObject* type, PyObject* args, PyObject*) {
     });
 }
 
-void rows_dealloc(PyObject* self) {
-    PyTypeObject* type = Py_TYPE(self);
-    delete reinterpret_cast<PyRows*>(self)->fold;
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
 PyObject* rows_fold(PyObject* self, PyObject* event) {
     return guarded([&] {
         fold_of(self).fold(Fields(event).event);
         return Py_NewRef(Py_None);
+    });
+}
+
+// fold_plain(reader, records, start, stop, sample)
+PyObject* rows_fold_plain(PyObject* self, PyObject* const* given, Py_ssize_t count) {
+    if (count != 5 || !PyObject_TypeCheck(given[0], reader_type))
+        return PyErr_Format(PyExc_TypeError, "fold_plain takes an EventReader, records and 3 numbers");
+    return guarded([&] {
+        Py_ssize_t at = integer_of(given[2]);
+        const Py_ssize_t stop = integer_of(given[3]);
+        const auto sample = static_cast<uint32_t>(integer_of(given[4]));
+        while (at < stop && PlainRecord(given[1], at).fold_into(fold_of(self), events_of(given[0]), sample)) at++;
+        return PyLong_FromSsize_t(at);
     });
 }
 
@@ -192,6 +304,7 @@ PyObject* rows_stream_time_ms(PyObject* self, void*) { return PyLong_FromLongLon
 
 PyMethodDef methods[] = {
     {"fold", rows_fold, METH_O, nullptr},
+    {"fold_plain", method(rows_fold_plain), METH_FASTCALL, nullptr},
     {"get", method(rows_get), METH_FASTCALL, nullptr},
     {"begin", rows_begin, METH_O, nullptr},
     {"encode_dirty", rows_encode_dirty, METH_NOARGS, nullptr},
@@ -209,12 +322,25 @@ PyGetSetDef properties[] = {
 
 PyType_Slot slots[] = {
     {Py_tp_new, reinterpret_cast<void*>(rows_new)},
-    {Py_tp_dealloc, reinterpret_cast<void*>(rows_dealloc)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(dealloc<PyRows>)},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},
     {0, nullptr},
 };
 
+PyMethodDef reader_methods[] = {
+    {"take_counts", reader_take_counts, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyType_Slot reader_slots[] = {
+    {Py_tp_new, reinterpret_cast<void*>(reader_new)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(dealloc<PyReader>)},
+    {Py_tp_methods, reader_methods},
+    {0, nullptr},
+};
+
+PyType_Spec reader_spec = {"tables.compiled_fold.EventReader", sizeof(PyReader), 0, Py_TPFLAGS_DEFAULT, reader_slots};
 PyType_Spec spec = {"tables.compiled_fold.CompiledRows", sizeof(PyRows), 0, Py_TPFLAGS_DEFAULT, slots};
 PyModuleDef definition = {PyModuleDef_HEAD_INIT, "compiled_fold", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
 
@@ -227,7 +353,9 @@ PyMODINIT_FUNC PyInit_compiled_fold() {
         store_failed = made(PyObject_GetAttrString(errors.get(), "StoreFailed")).release();
         Object module = made(PyModule_Create(&definition));
         const Object type = made(PyType_FromSpec(&spec));
-        if (!Fields::name() || PyModule_AddObjectRef(module.get(), "CompiledRows", type.get()) < 0)
+        reader_type = reinterpret_cast<PyTypeObject*>(made(PyType_FromSpec(&reader_spec)).release());
+        if (!Fields::name() || !PlainRecord::name() || PyModule_AddType(module.get(), reader_type) < 0 ||
+            PyModule_AddObjectRef(module.get(), "CompiledRows", type.get()) < 0)
             throw std::bad_exception();
         return module.release();
     });

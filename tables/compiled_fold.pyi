@@ -1,4 +1,5 @@
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from reco_stream.engine.store import PartitionStore, Record
 from reco_stream.engine.table import Table
@@ -6,6 +7,24 @@ from reco_stream.events import Event
 from tables.rules import TableRules
 
 R = TypeVar("R")
+
+class EventReader:
+    """Reads the plain events of one partition as `reco_stream.events.decode_event` does, and leaves the others to it.
+
+    `kinds` are those of `EventRules`, and so are the limits. Raises ValueError when there is no partition.
+    """
+
+    def __init__(
+        self,
+        kinds: list[tuple[str, float, bool, float]],
+        future_tolerance_ms: int,
+        max_bytes: int,
+        partition: int,
+        partitions: int,
+        /,
+    ) -> None: ...
+    def take_counts(self) -> dict[str, int]:
+        """Return how many events of each type were folded since the last call."""
 
 class CompiledRows:
     """The rows of one partition over its store, and the rules of `tables/`, compiled: what `fold.fold_event` does to
@@ -23,6 +42,13 @@ class CompiledRows:
 
     def fold(self, event: Event, /) -> None:
         """Apply one event. Raises OverflowError for a time outside the years 1970 to 9999."""
+
+    def fold_plain(self, reader: EventReader, records: Sequence[Any], start: int, stop: int, sample: int, /) -> int:
+        """Apply Kafka records from `start` on; return the index of the first that is not plain, or `stop`.
+
+        A record is not plain when `reader` is not certain what `decode_event` returns, when it belongs to another
+        partition, or when `recommender.is_sampled` says so of one in `sample` (0: of none).
+        """
 
     def get(self, table: Table[R], key: str, /) -> R | None:
         """Return a copy of the row as it is now, or None."""

@@ -1,39 +1,16 @@
-// Kafka's murmur2, which decides on the partition of every event: 0.1 us a call where Python takes 2 to 4.
+// murmur2.hpp for Python: 0.1 us a call where Python takes 2 to 4.
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include <cstdint>
-#include <cstring>
+#include "murmur2.hpp"
 
 namespace {
-
-constexpr uint32_t SEED = 0x9747b28c;
-constexpr uint32_t MULTIPLIER = 0x5bd1e995;
-
-uint32_t murmur2(const char* key, size_t length) {
-    uint32_t digest = SEED ^ static_cast<uint32_t>(length);
-    for (; length >= 4; key += 4, length -= 4) {
-        uint32_t word;
-        std::memcpy(&word, key, 4);  // little-endian, as on every machine that this is compiled for
-        word *= MULTIPLIER;
-        word ^= word >> 24;
-        digest = digest * MULTIPLIER ^ word * MULTIPLIER;
-    }
-    if (length > 0) {
-        uint32_t rest = 0;
-        std::memcpy(&rest, key, length);
-        digest = (digest ^ rest) * MULTIPLIER;
-    }
-    digest ^= digest >> 13;
-    digest *= MULTIPLIER;
-    return digest ^ digest >> 15;
-}
 
 PyObject* hash(PyObject*, PyObject* key) {
     char* bytes;
     Py_ssize_t length;
     if (PyBytes_AsStringAndSize(key, &bytes, &length) < 0) return nullptr;
-    return PyLong_FromUnsignedLong(murmur2(bytes, static_cast<size_t>(length)));
+    return PyLong_FromUnsignedLong(murmur2({bytes, static_cast<size_t>(length)}));
 }
 
 PyObject* partition(PyObject*, PyObject* const* given, Py_ssize_t count) {
@@ -47,7 +24,7 @@ PyObject* partition(PyObject*, PyObject* const* given, Py_ssize_t count) {
     const long partitions = PyLong_AsLong(given[1]);
     if (partitions == -1 && PyErr_Occurred()) return nullptr;
     if (partitions < 1) return PyErr_Format(PyExc_ValueError, "a topic has at least 1 partition, not %ld", partitions);
-    return PyLong_FromLong((murmur2(user, static_cast<size_t>(length)) & 0x7fffffff) % partitions);
+    return PyLong_FromLongLong(partition_of({user, static_cast<size_t>(length)}, partitions));
 }
 
 PyMethodDef functions[] = {

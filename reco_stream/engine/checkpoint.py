@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import logging
 import time
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Protocol
 
 import msgspec
@@ -34,6 +36,8 @@ from reco_stream.engine.store import PartitionStore, Record
 from reco_stream.engine.turns import take_turn
 
 log = logging.getLogger(__name__)
+
+_offset = attrgetter("offset")
 
 # How often a rule may raise on one record before the record goes to the dead letters.
 _FOLD_ATTEMPTS = 2
@@ -61,6 +65,12 @@ class Processor(Protocol):
 
     def fold(self, rows: Any, record: Any) -> Rejection | None:
         """Applies one record to those rows; a rejection leaves them untouched. If it raises, all is folded anew."""
+
+    def fold_plain(self, rows: Any, records: Sequence[Any], start: int, stop: int) -> int:
+        """Applies records from `start` on; returns the index of the first that is for `fold`, or `stop`.
+
+        The rows are those that `fold` would make. If it raises, all is folded anew, by `fold`.
+        """
 
     def applied(self) -> None:
         """The records folded since the last call are in the log and in the store."""
@@ -174,51 +184,65 @@ class Checkpointer:
 
     async def _fold(self, part: Sequence[Any]) -> list[Rejection]:
         """Step 1; a record on which a rule keeps raising is rejected and the rest folded without it."""
+        in_runs = not self._poison
         while True:
             self.rows.begin(self.marker.stream_time_ms)
             rejections: list[Rejection] = []
-            failed = await self._fold_all(part, rejections)
+            failed = await self._fold_all(part, rejections, in_runs)
             if failed is None:
                 return rejections
-            record, error = failed
-            errors = self._poison.setdefault(record.offset, [])
-            errors.append(error)
-            log.warning(
-                "%s[%d]@%d: a rule raised %r (attempt %d of %d); folding the micro-batch anew",
-                record.topic,
-                record.partition,
-                record.offset,
-                error,
-                len(errors),
-                _FOLD_ATTEMPTS,
-            )
+            if not in_runs:
+                self._blame(*failed)
+            in_runs = False  # one by one it shows which record it was
             self._abort()
 
-    async def _fold_all(self, part: Sequence[Any], rejections: list[Rejection]) -> tuple[Any, Exception] | None:
-        fold, rows, applied = self._processor.fold, self.rows, self.marker.applied
-        poison = self._poison
+    def _blame(self, record: Any, error: Exception) -> None:
+        errors = self._poison.setdefault(record.offset, [])
+        errors.append(error)
+        log.warning(
+            "%s[%d]@%d: a rule raised %r (attempt %d of %d); folding the micro-batch anew",
+            record.topic,
+            record.partition,
+            record.offset,
+            error,
+            len(errors),
+            _FOLD_ATTEMPTS,
+        )
+
+    async def _fold_all(
+        self, part: Sequence[Any], rejections: list[Rejection], in_runs: bool
+    ) -> tuple[Any, Exception] | None:
+        """Returns on which record a rule raised, and what; in runs it may have been a later one of the run."""
+        fold_plain, rows, stop = self._processor.fold_plain, self.rows, len(part)
         slice_s = self._limits.slice_ms / 1000
+        at = bisect_right(part, self.marker.applied, key=_offset)
         await take_turn()
         slice_ends = time.perf_counter() + slice_s
-        for index, record in enumerate(part):
-            if record.offset <= applied:
-                continue
-            if poison and len(errors := poison.get(record.offset, [])) >= _FOLD_ATTEMPTS:
-                detail = f"a rule raised {errors[-1]!r} on this record, {len(errors)} times"
-                rejections.append(Rejection(record, "fold_failed", detail, errors[-1]))
-                continue
+        while at < stop:
+            run_ends = min(at + _SLICE_CHECK_RECORDS, stop)
             try:
-                rejection = fold(rows, record)
+                if in_runs:
+                    at = fold_plain(rows, part, at, run_ends)
+                if at < run_ends:
+                    rejection = self._fold_one(part[at])
+                    at += 1
+                    if rejection is not None:
+                        rejections.append(rejection)
             except EngineError:
                 raise  # a store that cannot be read is not the record's fault
             except Exception as error:
-                return record, error
-            if rejection is not None:
-                rejections.append(rejection)
-            if index % _SLICE_CHECK_RECORDS == 0 and time.perf_counter() > slice_ends:
+                return part[at], error
+            if time.perf_counter() > slice_ends:
                 await take_turn()  # web views share this loop
                 slice_ends = time.perf_counter() + slice_s
         return None
+
+    def _fold_one(self, record: Any) -> Rejection | None:
+        errors = self._poison.get(record.offset, [])
+        if len(errors) < _FOLD_ATTEMPTS:
+            return self._processor.fold(self.rows, record)
+        detail = f"a rule raised {errors[-1]!r} on this record, {len(errors)} times"
+        return Rejection(record, "fold_failed", detail, errors[-1])
 
     def _abort(self) -> None:
         self.rows.discard()

@@ -85,15 +85,47 @@ def test_record_in_the_wrong_partition_names_the_right_one_and_the_cure() -> Non
     assert "murmur2_random" in rejection.detail
 
 
-def test_only_applied_events_are_counted() -> None:
+def test_records_folded_in_runs_make_the_rows_of_records_folded_one_by_one() -> None:
+    """Plain ones in runs of any length; what is not plain ends a run, and `fold` says what it is."""
+    kinds = ["view", "Click", "rating", "hide", "stare", "cart", "cart"]
+    here = [user for user in map("u{}".format, range(40)) if partition_of(user, PARTITIONS) == 1]
+    users = [here[n % len(here)] if n % 11 else f"u{n}" for n in range(200)]  # some of other partitions
+    records = [
+        record(user, item_id=f"i{n % 9}", event_type=kinds[n % 7], timestamp=NOW_MS - 300 + n, value=n % 6, event_id=n)
+        for n, user in enumerate(users)
+    ]
+    one, other, rows, others = processor(here[0]), processor(here[0]), new_rows(), new_rows()
+    rejected = [index for index, found in enumerate(records) if one.fold(rows, found) is not None]
+    assert 0 < len(rejected) < len(records) / 2
+    at, length, left = 0, 1, []
+    while at < len(records):
+        stop = min(at + length, len(records))
+        at = other.fold_plain(others, records, at, stop)
+        if at < stop:
+            assert other.fold(others, records[at]) is not None
+            left.append(at)
+            at += 1
+        length = length % 7 + 1
+    assert left == rejected
+    assert others.encode_dirty() == rows.encode_dirty() != []
+
+
+@pytest.mark.parametrize("in_runs", [False, True])
+def test_only_applied_events_are_counted(in_runs: bool) -> None:
     def counted() -> float:
         return metrics.events_processed.labels("view")._value.get()  # type: ignore[no-any-return]
 
+    def fold() -> None:
+        if in_runs:
+            assert one.fold_plain(new_rows(), [record()], 0, 1) == 1
+        else:
+            assert one.fold(new_rows(), record()) is None
+
     before, one = counted(), processor()
-    one.fold(new_rows(), record())
+    fold()
     one.aborted()
     one.applied()
     assert counted() == before
-    one.fold(new_rows(), record())
+    fold()
     one.applied()
     assert counted() == before + 1

@@ -160,6 +160,20 @@ def test_processor_asks_before_it_folds() -> None:
     assert round(one.learners["unseen"].samples) == 1
 
 
+def test_processor_leaves_events_of_the_sample_out_of_its_runs_while_a_question_may_be_put() -> None:
+    for clock, left in ((Clock(), 0), (Clock(step_s=0.001), 1)):
+        shared = learning(clock)
+        sampled = next(event for event in visits() if event.item == "b")
+        home = partition_of(sampled.user, 4)
+        processor = EventProcessor(home, 4, Settings().event_rules(), TableRules(), shared.partition(home))
+        rows = processor.rows_over(DictStore(), 1 << 20)
+        rows.begin(0)
+        assert processor.fold_plain(rows, [_record(sampled)], 0, 1) == 0
+        rows.fold(sampled)
+        processor.fold(rows, _record(sampled))  # a question, which the next one has to wait for
+        assert processor.fold_plain(rows, [_record(sampled)], 0, 1) == left
+
+
 def _record(event: Event) -> object:
     body = {"user_id": event.user, "item_id": event.item, "event_type": event.type, "timestamp": event.time_ms}
     return SimpleNamespace(

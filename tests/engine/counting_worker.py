@@ -20,7 +20,7 @@ from reco_stream.engine.engine import Engine
 from reco_stream.engine.marker import Marker
 from reco_stream.engine.store import PartitionStore
 from reco_stream.engine.table import Table
-from tests.engine.python_rows import PythonRows
+from tests.engine.python_rows import FoldsInRuns, PythonRows
 
 PARTITIONS = 2
 # (events, checksum of their values in order): a lost, repeated or swapped event changes it
@@ -33,7 +33,7 @@ def count(row: Count | None, value: bytes) -> Count:
     return events + 1, zlib.crc32(value, checksum)
 
 
-class CountingProcessor:
+class CountingProcessor(FoldsInRuns):
     def rows_over(self, store: PartitionStore, budget_bytes: int) -> PythonRows:
         return PythonRows(store)
 

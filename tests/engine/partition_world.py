@@ -16,13 +16,13 @@ from reco_stream.engine.publisher import Measure
 from reco_stream.engine.store import PartitionStore
 from reco_stream.engine.table import Table
 from tests.engine.fakes import FakeBroker, FakeDisk, FakeLink, LogRecord, MemoryStore
-from tests.engine.python_rows import PythonRows
+from tests.engine.python_rows import FoldsInRuns, PythonRows
 
 TEXT: Table[str] = Table("text", b"t", str.encode, bytes.decode)
 CHANGELOG, STATS = "app-state-changelog", "app.item-stats"
 
 
-class Appends:
+class Appends(FoldsInRuns):
     def __init__(self) -> None:
         self.aborts = 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from reco_stream.engine.store import PartitionStore, Record
@@ -11,6 +11,19 @@ from reco_stream.engine.table import Table
 R = TypeVar("R")
 
 _MISSING: Any = object()
+
+
+class FoldsInRuns:
+    """The half of a Processor that folds many records, for those that fold one."""
+
+    fold: Callable[[PythonRows, Any], Any]
+
+    def fold_plain(self, rows: PythonRows, records: Sequence[Any], start: int, stop: int) -> int:
+        """A record that is rejected ends the run, and is rejected again when it is folded by itself."""
+        for at in range(start, stop):
+            if self.fold(rows, records[at]) is not None:
+                return at
+        return stop
 
 
 class DictStore(PartitionStore):

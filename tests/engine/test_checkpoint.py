@@ -15,13 +15,13 @@ from reco_stream.engine.marker import MARKER_KEY, Marker, decode_marker
 from reco_stream.engine.store import PartitionStore, Record
 from reco_stream.engine.table import Table
 from tests.engine.fakes import FakeBroker, FakeDisk, FakeLink, FakeLog, LogRecord, MemoryStore
-from tests.engine.python_rows import PythonRows
+from tests.engine.python_rows import FoldsInRuns, PythonRows
 
 TEXT: Table[str] = Table("text", b"t", str.encode, bytes.decode)
 LIMITS = Limits(max_records=100, max_bytes=1_000_000, slice_ms=1e9)
 
 
-class Appends:
+class Appends(FoldsInRuns):
     """Adds each record's value to the row of its key; b"bad" is rejected, and `raises` says what else may happen."""
 
     def __init__(self) -> None:
@@ -216,9 +216,25 @@ async def test_record_that_raises_each_time_is_rejected_and_the_rest_is_folded_w
     await harness.apply(events("a", "poison", "b", "poison", "c"))
     assert harness.row("k") == "abc"
     assert harness.rejections == [1, 3]
-    assert failures == [1, 1, 3, 3], "each has a second chance"
+    assert failures == [1, 1, 1, 3, 3], "of a run nobody knows which it was; then each has a second chance"
     assert harness.markers() == [4]
     assert harness.processor.calls[-1] == "applied"
+
+
+async def test_runs_end_where_a_slice_may_end_and_go_on_behind_what_is_rejected() -> None:
+    harness, runs = Harness(), list[tuple[int, int, int]]()
+    fold_plain = harness.processor.fold_plain
+
+    def noted(rows: PythonRows, records: Sequence[Any], start: int, stop: int) -> int:
+        runs.append((start, stop, fold_plain(rows, records, start, stop)))
+        return runs[-1][2]
+
+    harness.processor.fold_plain = noted  # type: ignore[method-assign]
+    await harness.apply(events("a", "b"))
+    await harness.apply(events("a", "b", "c", "d", "bad", "e", "f", "bad"))
+    assert runs == [(0, 2, 2), (2, 6, 4), (5, 8, 7)]
+    assert harness.row("k") == "abcdef"
+    assert harness.rejections == [4, 7]
 
 
 async def test_rejection_of_a_poison_record_says_what_was_raised() -> None:

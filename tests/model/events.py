@@ -11,7 +11,7 @@ import msgspec
 from reco_stream.engine.checkpoint import Rejection
 from reco_stream.engine.store import PartitionStore
 from reco_stream.engine.table import Table
-from tests.engine.python_rows import PythonRows
+from tests.engine.python_rows import FoldsInRuns, PythonRows
 
 Row = list[int]
 
@@ -26,7 +26,7 @@ BAD, POISON, FORGET = b"bad", b"poison", b"forget x"
 LOG = (b"x", b"y", b"x", POISON, FORGET, b"y", BAD, b"x", b"z", b"x", b"y", b"y", b"x")
 
 
-class EventProcessor:
+class EventProcessor(FoldsInRuns):
     """The rules as the engine runs them."""
 
     def __init__(self, partition: int) -> None:
