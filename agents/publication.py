@@ -7,19 +7,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from reco_stream.catalogue import Catalogue
 from reco_stream.domain.canary_ids import PREFIX, is_canary
 from reco_stream.domain.recommender import Recommender
-from reco_stream.engine.published import unseal
-from reco_stream.engine.publisher import Measure, Value
+from reco_stream.engine.published import Measure, Value, unseal
 from reco_stream.engine.read_model import Apply
 from reco_stream.engine.table import Table
 from tables.co_view import CO_VIEW
 from tables.item_model import ItemModel
 from tables.popularity import POPULARITY
-from tables.published_rows import co_view_size, popularity_size, shared_sessions
+from tables.published_rows import measure, values
 from tables.sessions import SESSIONS
 
 _ITEM_TABLES: dict[bytes, Table[object]] = {table.prefix: table for table in (POPULARITY, CO_VIEW)}  # type: ignore[misc]
@@ -32,22 +32,10 @@ class Publication:
     prefixes = frozenset([*_ITEM_TABLES, SESSIONS.prefix])
 
     def __init__(self, item_stats_topic: str, sessions_topic: str) -> None:
-        self._item_stats_topic = item_stats_topic
-        self._sessions_topic = sessions_topic
-
-    def expand(self, key: bytes, row: bytes | None) -> Sequence[Value]:
-        """The published values of one changed row. A forgotten user's sessions end by the topic's retention."""
-        if key[:1] in _ITEM_TABLES:
-            return ((self._item_stats_topic, key, row),)
-        if row is None:
-            return ()
-        return [(self._sessions_topic, *session) for session in shared_sessions(key[1:], row)]
-
-    def measure(self, key: bytes, row: bytes) -> Measure | None:
-        """Popularity moves by its weight, co-view by all its pairs' and by every pair that comes or goes."""
-        if key[:1] == POPULARITY.prefix:
-            return 0, popularity_size(row)
-        return co_view_size(row) if key[:1] == CO_VIEW.prefix else None
+        self.expand: Callable[[bytes, bytes | None], Sequence[Value]] = partial(
+            values, item_stats_topic, sessions_topic
+        )
+        self.measure: Callable[[bytes, bytes], Measure | None] = measure
 
 
 def read_item_stats(items: ItemModel) -> Apply:

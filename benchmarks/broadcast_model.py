@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from agents.publication import Publication
 from reco_stream.domain.partitioner import partition_of
 from reco_stream.engine.marker import Marker
+from reco_stream.engine.pace import Pace
 from reco_stream.engine.publisher import Publisher
 from reco_stream.engine.store import Record
 from reco_stream.engine.table import MemoryRows, Table
@@ -102,6 +103,7 @@ class Simulation:
         self._rows = [ChangedRows() for _ in range(partitions)]
         self._stores = [Store(rows) for rows in self._rows]
         self._publishers = [self._publisher(store) for store in self._stores]
+        self._paces = [Pace(interval_s, lambda: self._now_s) for _ in self._stores]
         self._due_s = [interval_s * number / partitions for number in range(partitions)]
 
     def _publisher(self, store: Store) -> Publisher:
@@ -144,4 +146,5 @@ class Simulation:
         for number, due_s in enumerate(self._due_s):
             if due_s <= self._now_s:
                 self._due_s[number] = max(due_s, self._now_s - self._interval_s) + self._interval_s
-                await self._publishers[number].flush()
+                if self._paces[number].is_due(self._publishers[number].pending, idle=False):
+                    await self._publishers[number].flush()

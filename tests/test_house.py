@@ -50,6 +50,7 @@ TESTS_OF_FILES = {
     "tests/domain/test_compact.py": "reco_stream/domain/compact.cpp",
     "tests/domain/test_scoring.py": "reco_stream/domain/scoring.cpp",
     "tests/engine/test_record_batch.py": "reco_stream/engine/record_batch.cpp",
+    "tests/engine/test_sent_rows.py": "reco_stream/engine/sent_rows.cpp",
     "tests/tables/test_compiled_fold.py": "tables/compiled_fold.cpp",
     "tests/tables/test_event_reader.py": "tables/event_reader.hpp",
     "tests/tables/test_published_rows.py": "tables/published_rows.cpp",

@@ -9,6 +9,11 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+# Topic, key, and value or None for "gone".
+Value = tuple[str, bytes, bytes | None]
+# What a row looked like: its make-up (any difference is a large move), and its size.
+Measure = tuple[int, float]
+
 _HEADER = struct.Struct(">QqQ")
 
 

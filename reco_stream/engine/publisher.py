@@ -18,28 +18,21 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, Protocol, TypeVar
+from itertools import takewhile
+from typing import Final, Protocol
 
 from reco_stream.engine.changelog import Appender
 from reco_stream.engine.crash import crash_point
-from reco_stream.engine.published import Stamp, seal
+from reco_stream.engine.published import Measure, Stamp, Value, seal
+from reco_stream.engine.sent_rows import SentRows
 from reco_stream.engine.store import PartitionStore, Record
 from reco_stream.engine.turns import Slices
 
 # Of published rows sent at once: few enough that building their RecordBatches holds the loop for less than 1 ms.
 _BATCH_BYTES = 400_000
-SMALL_MOVE: Final = 0.05
 WAIT_S: Final = 10.0
-# Below this size one event is no small move, so there is no need to remember what was published.
-_REMEMBERED_FROM: Final = 1 / SMALL_MOVE
-# Of each kind and partition: 12 partitions take up to 30 MB for them.
-_REMEMBERED_ROWS: Final = 5_000
-
-T = TypeVar("T")
-# Topic, key, and value or None for "gone".
-Value = tuple[str, bytes, bytes | None]
-# What a row looked like: its make-up (any difference is a large move), and its size.
-Measure = tuple[int, float]
+# Rows that are taken at once, between two looks at the clock: half a millisecond when they are read from RocksDB.
+_ROWS_AT_ONCE: Final = 100
 
 
 class PublishesRows(Protocol):
@@ -53,26 +46,6 @@ class PublishesRows(Protocol):
 
     def measure(self, key: bytes, row: bytes) -> Measure | None:
         """What tells how far the row moves; None for a row of which every change is published at once."""
-
-
-class Made:
-    """What rows made last, by hash: of a row that makes several values, those that changed are new."""
-
-    def __init__(self) -> None:
-        self._hashes: dict[bytes, tuple[int, ...]] = {}
-
-    def of(self, key: bytes) -> tuple[int, ...] | None:
-        """Hashes of what the row made; None when it is not known: a row with one value, or one not seen for long."""
-        return self._hashes.get(key)
-
-    def new(self, key: bytes, values: Iterable[Value]) -> Sequence[Value]:
-        """Returns which of the row's `values` it did not make last time, and remembers all."""
-        values = tuple(values)
-        if len(values) < 2:
-            return values
-        made, hashes = self._hashes.get(key, ()), tuple(map(hash, values))
-        _remember(self._hashes, key, hashes)
-        return [value for value, hashed in zip(values, hashes, strict=True) if hashed not in made]
 
 
 class Publisher:
@@ -92,8 +65,7 @@ class Publisher:
         self._pending: dict[bytes, int] = {}
         # key -> (that offset, when it must be published): rows that moved little, in the order of both
         self._waiting: dict[bytes, tuple[int, float]] = {}
-        self._published: dict[bytes, Measure] = {}
-        self._made = Made()
+        self._sent_rows = SentRows(rows.measure, rows.expand)
         self._clock = clock
         self._in_flight_from: int | None = None
         self._lock = asyncio.Lock()
@@ -131,7 +103,7 @@ class Publisher:
                 return 0
             self._in_flight_from = self.unpublished_from(1 << 62)
             pending, self._pending = self._pending, {}
-            sent = await self._send(self._due(pending, everything))
+            sent = await self._send(pending, everything)
             self._in_flight_from = None
             crash_point("checkpoint.published")
             return sent
@@ -143,67 +115,72 @@ class Publisher:
         The body stores the rows: until then a flush, which reads the old ones, would publish an older value after this.
         """
         async with self._lock:
-            await self._send([self._unpublished(key, row) for key, row in leaving])
+            batches, stamp, slices, size = self._batches(), self._stamp(), Slices(), 0
+            for key, row in leaving:
+                for topic, out_key, value in self._unpublished(key, row):
+                    batches[topic].append((out_key, None if value is None else stamp + value))
+                    size += len(out_key) + len(value or b"")
+                _, size = await self._make_room(batches, 0, size, slices)
+            await self._append(batches)
             yield
 
     def _unpublished(self, key: bytes, row: bytes | None) -> Sequence[Value]:
         values = tuple(self._rows.expand(key, row))
         if self._in_flight_from is not None:
             return values  # a flush was cancelled: what it took and what it remembers may not have arrived
-        known = self._made.of(key)
-        if known is None and key not in self._pending:
-            known = tuple(map(hash, self._rows.expand(key, self._store.get(key))))
-        return [value for value in values if known is None or hash(value) not in known]
+        others = self._sent_rows.others(key, values)
+        if others is not None or key in self._pending:
+            return values if others is None else others
+        published = set(self._rows.expand(key, self._store.get(key)))
+        return [value for value in values if value not in published]
 
-    def _due(self, pending: dict[bytes, int], everything: bool) -> Iterator[Sequence[Value]]:
-        """Yields the values of each pending row; none of one that moved little: it begins to wait, or goes on.
+    async def _send(self, pending: dict[bytes, int], everything: bool) -> int:
+        """Sends what the pending rows publish; a row that moved little begins to wait, or goes on.
 
-        Then those of the rows that have waited for long enough. A row is read when it is asked for.
+        Then the rows that have waited for long enough. A row is read as late as may be.
         """
-        now = self._clock()
-        get, measure_of, published = self._store.get, self._rows.measure, self._published
-        for key, offset in pending.items():
-            row = get(key)
-            measure = measure_of(key, row) if row is not None else None
-            if measure is not None and not everything and _is_small_move(published.get(key), measure):
-                self._waiting.setdefault(key, (offset, now + WAIT_S))
-                yield ()
-            else:
-                self._waiting.pop(key, None)
-                yield self._values(key, row, measure)
-        for key in [key for key, (_, until) in self._waiting.items() if everything or until <= now]:
-            del self._waiting[key]
-            row = get(key)
-            yield self._values(key, row, measure_of(key, row) if row is not None else None)
-
-    def _values(self, key: bytes, row: bytes | None, measure: Measure | None) -> Sequence[Value]:
-        """Returns what the row publishes, and remembers it."""
-        if measure is not None and measure[1] >= _REMEMBERED_FROM:
-            _remember(self._published, key, measure)
-        else:
-            self._published.pop(key, None)
-        return self._made.new(key, self._rows.expand(key, row))
-
-    async def _send(self, rows: Iterable[Sequence[Value]]) -> int:
-        """Sends the values of each row; rows that come lazily are read as late as may be."""
+        now, waiting = self._clock(), self._waiting
         sent = size = 0
-        batches: dict[str, list[Record]] = {topic: [] for topic in self._appenders}
-        stamp: bytes | None = None
+        batches = self._batches()
         slices = Slices()
-        for values in rows:
-            if stamp is None:
-                marker = self._store.marker()
-                stamp = seal(Stamp(marker.version, marker.applied, marker.stream_time_ms), b"")
-            for topic, out_key, value in values:
-                batches[topic].append((out_key, None if value is None else stamp + value))
-                size += len(out_key) + len(value or b"")
-            if size > _BATCH_BYTES:
-                sent, size = sent + await self._append(batches), 0
-                stamp = None  # the await let a checkpoint in: a row and its stamp are read from one state
-            if slices.is_over:
-                await slices.next()
-                stamp = None
+        for keys in _parts(list(pending)):
+            small, taken = self._take(keys, everything, batches)
+            for key in waiting.keys() & set(keys).difference(small):
+                del waiting[key]
+            for key in small:
+                waiting.setdefault(key, (pending[key], now + WAIT_S))
+            sent, size = await self._make_room(batches, sent, size + taken, slices)
+        due = takewhile(lambda key: everything or waiting[key][1] <= now, waiting)  # in the order of `until`
+        for keys in _parts(list(due)):
+            for key in keys:
+                del waiting[key]
+            _, taken = self._take(keys, True, batches)
+            sent, size = await self._make_room(batches, sent, size + taken, slices)
         return sent + await self._append(batches)
+
+    def _take(
+        self, keys: Sequence[bytes], everything: bool, batches: dict[str, list[Record]]
+    ) -> tuple[list[bytes], int]:
+        """Puts what the rows of `keys` publish into `batches`; rows and stamp are of one state: nothing awaits."""
+        get = self._store.get
+        return self._sent_rows.take([(key, get(key)) for key in keys], self._stamp(), everything, batches)
+
+    def _stamp(self) -> bytes:
+        marker = self._store.marker()
+        return seal(Stamp(marker.version, marker.applied, marker.stream_time_ms), b"")
+
+    def _batches(self) -> dict[str, list[Record]]:
+        return {topic: [] for topic in self._appenders}
+
+    async def _make_room(
+        self, batches: dict[str, list[Record]], sent: int, size: int, slices: Slices
+    ) -> tuple[int, int]:
+        """Appends batches that are full, and gives way when a slice is over; returns what is sent and what is not."""
+        if size > _BATCH_BYTES:
+            sent, size = sent + await self._append(batches), 0
+        if slices.is_over:
+            await slices.next()
+        return sent, size
 
     async def _append(self, batches: dict[str, list[Record]]) -> int:
         """Appends what there is for each topic, and takes it out of `batches`; returns how many records."""
@@ -216,13 +193,5 @@ class Publisher:
         return sent
 
 
-def _is_small_move(known: Measure | None, measure: Measure) -> bool:
-    return known is not None and measure[0] == known[0] and abs(measure[1] - known[1]) < SMALL_MOVE * known[1]
-
-
-def _remember(known: dict[bytes, T], key: bytes, value: T) -> None:
-    """Keeps the newest entries; what is forgotten is published once more than needed."""
-    known.pop(key, None)
-    known[key] = value
-    if len(known) > _REMEMBERED_ROWS:
-        del known[next(iter(known))]
+def _parts(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    return (keys[at : at + _ROWS_AT_ONCE] for at in range(0, len(keys), _ROWS_AT_ONCE))

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from agents.publication import Publication, read_item_stats, read_sessions
 from reco_stream.domain.partitioner import partition_of
 from reco_stream.domain.recommender import Recommender
-from reco_stream.engine.published import Stamp, seal
-from reco_stream.engine.publisher import Made, Value
+from reco_stream.engine.published import Stamp, Value, seal
+from reco_stream.engine.sent_rows import SentRows
 from reco_stream.engine.table import MemoryRows, Table
 from reco_stream.evaluation.log import Logged
 from reco_stream.events import Event
@@ -57,7 +57,7 @@ class WorkerTables:
         self._rows = [_Rows() for _ in range(partitions)]
         self._now_ms = 0
         self._publication = Publication("item-stats", "sessions")
-        self._made = [Made() for _ in range(partitions)]
+        self._sent = [SentRows(self._publication.measure, self._publication.expand) for _ in range(partitions)]
         self.items = ItemModel(rules, clock=lambda: self._now_ms / 1_000)
         self._applies = {"item-stats": read_item_stats(self.items), "sessions": read_sessions(recommender)}
         self._prefixes = self._publication.prefixes if with_items else {SESSIONS.prefix}
@@ -88,7 +88,7 @@ class WorkerTables:
         for (table, name), row in rows.changed.items():
             if table.prefix in self._prefixes:
                 key = table.prefix + name.encode()
-                values += self._made[partition].new(key, self._publication.expand(key, table.encode(row)))
+                values += self._sent[partition].new_values(key, self._publication.expand(key, table.encode(row)))
         for topic, out_key, value in values:
             self._applies[topic](partition, out_key, None if value is None else seal(stamp, value))
         rows.left.clear()

@@ -11,8 +11,7 @@ from reco_stream.engine.checkpoint import Limits, Rejection
 from reco_stream.engine.config import EngineConfig
 from reco_stream.engine.marker import MARKER_KEY, Marker, decode_marker
 from reco_stream.engine.partition import Partition
-from reco_stream.engine.published import unseal
-from reco_stream.engine.publisher import Measure
+from reco_stream.engine.published import Measure, unseal
 from reco_stream.engine.store import PartitionStore
 from reco_stream.engine.table import Table
 from tests.engine.fakes import FakeBroker, FakeDisk, FakeLink, LogRecord, MemoryStore

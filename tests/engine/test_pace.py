@@ -2,7 +2,7 @@
 
 import pytest
 
-from reco_stream.engine.pace import LONGEST_S, MOST_ROWS, Pace
+from reco_stream.engine.pace import BUSY_ROWS, LONGEST_S, MOST_ROWS, Pace
 
 INTERVAL_S = 0.25
 
@@ -17,18 +17,30 @@ class Clocks:
     def apply(self, behind_s: float) -> None:
         self.pace.applied(int((self.now_s - behind_s) * 1000))
 
-    def publications(self, seconds: float, behind_s: float) -> int:
-        """How often it publishes while it applies records that are `behind_s` old."""
+    def publications(self, seconds: float, behind_s: float, rows: int = 1) -> int:
+        """How often it publishes while it applies records that are `behind_s` old; `rows` wait at each look."""
         found = 0
         for _ in range(round(seconds / INTERVAL_S)):
             self.now_s += INTERVAL_S
             self.apply(behind_s)
-            found += self.pace.is_due(1, idle=False)
+            found += self.pace.is_due(rows, idle=False)
         return found
 
 
 def test_a_partition_that_is_up_to_date_publishes_at_each_interval() -> None:
     assert Clocks().publications(10.0, behind_s=0.01) == 40
+
+
+def test_a_partition_that_changes_many_rows_publishes_at_every_second_interval() -> None:
+    assert Clocks().publications(10.0, behind_s=0.01, rows=BUSY_ROWS - 1) == 40
+    assert Clocks().publications(10.0, behind_s=0.01, rows=BUSY_ROWS) == 20
+
+
+def test_the_last_of_many_rows_are_published_at_the_next_interval() -> None:
+    clocks = Clocks()
+    assert clocks.publications(2 * INTERVAL_S, behind_s=0.01, rows=BUSY_ROWS) == 1
+    clocks.now_s += INTERVAL_S
+    assert clocks.pace.is_due(BUSY_ROWS, idle=True)
 
 
 @pytest.mark.parametrize(("behind_s", "wanted"), [(4.0, 10), (20.0, 2), (3600.0, 1)])

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from reco_stream.engine.publisher import WAIT_S, Measure, Publisher
+from reco_stream.engine.published import Measure
+from reco_stream.engine.publisher import WAIT_S, Publisher
 from reco_stream.engine.store import PartitionStore, StoreResources
 
 

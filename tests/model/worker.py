@@ -14,7 +14,7 @@ from reco_stream.engine.config import EngineConfig
 from reco_stream.engine.engine import Engine
 from reco_stream.engine.marker import Marker
 from reco_stream.engine.partition import Partition, Phase
-from reco_stream.engine.publisher import Measure
+from reco_stream.engine.published import Measure
 from reco_stream.engine.store import PartitionStore
 from tests.engine.fakes import FakeBroker, FakeDisk, FakeLink, Gate, LogRecord, MemoryStore
 from tests.model.events import LOG, PREFIXES, SESSIONS, EventProcessor
