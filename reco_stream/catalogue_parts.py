@@ -15,7 +15,7 @@ from reco_stream.catalogue.writer import ItemProducer, ItemWriter, TopicItems
 from reco_stream.content.minilm import MiniLm, NoModel
 from reco_stream.content.model import ContentModel
 from reco_stream.content.share import TopicShare
-from reco_stream.engine.read_model import ReadModelReader
+from reco_stream.engine.read_model import ReadModelReader, each
 from reco_stream.engine.tasks import end_tasks
 from reco_stream.kafka_clients import client_kwargs
 from reco_stream.setting_checks import Problem
@@ -75,7 +75,7 @@ class CatalogueParts:
             topic = settings.topic("vectors")
             share = TopicShare(producer, topic, settings.partitions, runs)
             # A reader of its own: a worker is ready before it has read all vectors.
-            reader = ReadModelReader(client, {topic: lambda *record: content.take_in(*record)})
+            reader = ReadModelReader(client, {topic: each(lambda *record: content.take_in(*record))})
             content = self._content(settings, share, lambda: complete() and reader.ready)
             self.content = content
             self._work |= {"vectors": reader.run, "content": content.run}

@@ -19,7 +19,7 @@ from reco_stream.domain.recommender import Recommender
 from reco_stream.engine.config import EngineConfig
 from reco_stream.engine.engine import Engine
 from reco_stream.engine.published import Stamp
-from reco_stream.engine.read_model import Apply
+from reco_stream.engine.read_model import Apply, each
 from reco_stream.producer import Producer
 from reco_stream.settings import Settings
 from tables.item_model import ItemModel
@@ -48,7 +48,7 @@ class ReadModels:
             config.item_stats_topic: read_item_stats(self.items),
             config.sessions_topic: read_sessions(self.recommender),
             self._settings.topic("items"): read_catalogue(self.catalogue),
-            self._settings.topic("models"): self.learning.take_in,
+            self._settings.topic("models"): each(self.learning.take_in),
         }
 
     def rankers(self, content: ContentSource | None) -> dict[str, Ranker]:

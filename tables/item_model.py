@@ -5,14 +5,16 @@ hardly ever asked for, and decoded they take 10 to 20 times the memory. Lists of
 they are asked for after a change, and kept; a hot item changes more often than a list of it need be merged.
 """
 
-from collections.abc import Callable, Iterable, Set
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence, Set
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 
-from reco_stream.domain.compact import CoViewRows, Numbers, PopularityRows
+from reco_stream.domain.canary_ids import PREFIX
+from reco_stream.domain.compact import CoViewRows, Numbers, PopularityRows, take_items
 from reco_stream.domain.decay import STEPS_PER_HALF_LIFE
+from reco_stream.engine.published import Stamp, seal
 from reco_stream.engine.table import Table
 from tables import co_view, popularity
 from tables.co_view import CO_VIEW, CoViewRow, Neighbour
@@ -37,7 +39,12 @@ class _Head(msgspec.Struct, array_like=True, gc=False):
 
 
 _decode_head = msgspec.msgpack.Decoder(_Head).decode
-_NOTHING: Final = _Head(0.0, -1)
+_HIDDEN: Final = PREFIX.encode()
+
+
+class _Record(NamedTuple):
+    key: bytes
+    value: bytes
 
 
 class _Merged(msgspec.Struct, gc=False):
@@ -96,33 +103,31 @@ class ItemModel:
         """Take the row of `item` in `partition`: decoded, or (cheaper) as published bytes, or None when it was removed.
 
         A version that is not above the one known changes nothing. Raises ValueError for a table other than POPULARITY
-        and CO_VIEW, msgspec.DecodeError for bytes that are no row.
+        and CO_VIEW, and for bytes that are no row of popularity.
         """
-        data = b"" if row is None else row if isinstance(row, bytes) else table.encode(row)
-        self.stream_time_ms = max(self.stream_time_ms, stream_time_ms)
-        number = self._numbers.add(item)
-        if table is POPULARITY:
-            self._update_popularity(number, partition, data, version)
-        elif table is CO_VIEW:
-            merged = self._merged.get(number)
-            if self._co_view.put(number, partition, *version, data) and merged is not None:
-                merged.stale = True
-        else:
+        if table.prefix not in (POPULARITY.prefix, CO_VIEW.prefix):
             raise ValueError(f"table is {table.name!r}; wanted: {POPULARITY.name!r} or {CO_VIEW.name!r}")
+        data = b"" if row is None else row if isinstance(row, bytes) else table.encode(row)
+        self.take(partition, [_Record(table.prefix + item.encode(), seal(Stamp(*version, stream_time_ms), data))])
 
-    def _update_popularity(self, number: int, partition: int, data: bytes, version: Version) -> None:
-        old = self._popularity.get(number, partition)
-        before = _decode_head(old) if old else _NOTHING
-        after = _decode_head(data) if data else _NOTHING
-        if not self._popularity.put(number, partition, *version, data):
-            return
-        self._changes += 1
+    def take(self, partition: int, records: Sequence[Any]) -> None:
+        """Take the published rows of `records` (with `key` and `value`, see agents/publication.py) of a partition.
+
+        A canary has no popularity: so it is in no list of popular items. Raises ValueError for what is no such row.
+        """
+        stream_time_ms, *moved, paired = take_items(
+            self._numbers, self._popularity, self._co_view, partition, records, _HIDDEN
+        )
+        self.stream_time_ms = max(self.stream_time_ms, stream_time_ms)
         self._top.fit(len(self._names))
-        last_ms = max(after.last_ms, self._top.last_ms(number))
-        if after.last_ms < before.last_ms == last_ms:  # removed, or folded anew with less
-            rows = self._popularity.rows(number)
-            last_ms = max((_decode_head(row).last_ms for row in rows), default=-1)
-        self._top.changed(number, after.weighted - before.weighted, last_ms)
+        if moved[0]:
+            numbers, last_ms = np.frombuffer(moved[0], np.int64), np.frombuffer(moved[2], np.int64)
+            self._top.changed(numbers, np.frombuffer(moved[1], np.float64), last_ms)
+            self._changes += len(numbers)
+        for number in paired:
+            merged = self._merged.get(number)
+            if merged is not None:
+                merged.stale = True
 
     def popularity(self, item: str) -> PopularityRow | None:
         """Return the item's popularity over all partitions; None for an item without events."""

@@ -73,16 +73,17 @@ class TopItems:
         """Return the time of the newest event on the item, -1 when it has none."""
         return int(self._last_ms[number])
 
-    def changed(self, number: int, gain: float, last_ms: int) -> None:
-        """Note that an item's rows sum to `gain` more than before, and their newest event.
+    def changed(self, numbers: NDArray[np.int64], gains: NDArray[np.float64], last_ms: NDArray[np.int64]) -> None:
+        """Note that the rows of each of these items sum to its gain more than before, and their newest event.
 
-        A gain below 0 asks for a new evaluation.
+        A gain below 0 asks for a new evaluation. An item may be there twice, in the order of its changes.
         """
-        self._last_ms[number] = last_ms
-        if gain >= 0.0:
-            self._bounds[:, number] += gain * (1.0 + _SLACK)
-        else:
-            self._evaluated_s[number] = 0
+        self._last_ms[numbers] = last_ms
+        raised = gains >= 0.0
+        by = gains[raised] * (1.0 + _SLACK)
+        for bounds in self._bounds:
+            np.add.at(bounds, numbers[raised], by)
+        self._evaluated_s[numbers[~raised]] = 0
 
     def top(self, window: str, now_ms: int, count: int) -> list[tuple[int, float]]:
         """Return up to `count` (number, sum of weights above 0), highest first; equal sums in any order.

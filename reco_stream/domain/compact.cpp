@@ -4,6 +4,7 @@
 // session_store.hpp: the sessions of items.
 
 #include "packed_rows.hpp"
+#include "published_records.hpp"
 #include "session_store_type.hpp"
 
 namespace {
@@ -314,6 +315,73 @@ PyType_Spec rows_spec(const char* name, newfunc make) {
     return {name, sizeof(Holder<Rows>), 0, Py_TPFLAGS_DEFAULT, slots};
 }
 
+// -- what is published -----------------------------------------------------------------------------------------------
+
+PopularityForm::Head head_of(std::string_view row) {
+    return row.empty() ? PopularityForm::Head() : PopularityForm::head(Reader(row));
+}
+
+// What changed in rows of popularity: items, what their sums gained, their newest events.
+struct Moved {
+    std::vector<int64_t> numbers;
+    std::vector<double> gains;
+    std::vector<int64_t> last_ms;
+
+    void put(PopularityRows& rows, std::size_t number, uint64_t partition, const Published& published) {
+        PopularityForm::Head before;
+        const PopularityForm::Head after = head_of(published.row);
+        int64_t newest = after.last_ms;
+        rows.each_head(number, [&](uint64_t owner, const PopularityForm::Head& head) {
+            if (owner == partition) before = head;
+            else newest = std::max(newest, head.last_ms);
+        });
+        if (!rows.put(number, partition, {published.version, published.applied}, published.row)) return;
+        numbers.push_back(static_cast<int64_t>(number));
+        gains.push_back(after.weighted - before.weighted);
+        last_ms.push_back(newest);
+    }
+};
+
+// take_items(numbers, popularity, co_view, partition, records, hidden)
+//   -> (newest stream time, items whose popularity changed, gains, newest events, [items whose co-view changed])
+PyObject* take_items(PyObject*, PyObject* const* given, Py_ssize_t count) {
+    try {
+        wanted(count, 6);
+        auto& numbers = held<Numbers>(given[0]);
+        auto& popularity = held<PopularityRows>(given[1]);
+        auto& co_view = held<CoViewRows>(given[2]);
+        const std::size_t partition = size_of(given[3]);
+        const std::string_view hidden = bytes_in(given[5]);
+        int64_t stream_time_ms = 0;
+        Moved moved;
+        Object paired = made(PyList_New(0));
+        each_published(given[4], [&](const Published& published) {
+            if (published.gone || published.key.empty()) return;
+            const std::string_view item = published.key.substr(1);
+            const bool is_popularity = published.key[0] == 'p';
+            if (!is_popularity && published.key[0] != 'c') throw std::invalid_argument("a key of no table of items");
+            if (is_popularity && starts_with(item, hidden)) return;
+            stream_time_ms = std::max(stream_time_ms, published.stream_time_ms);
+            const uint32_t number = numbers.add(item);
+            if (is_popularity) moved.put(popularity, number, partition, published);
+            else if (co_view.put(number, partition, {published.version, published.applied}, published.row))
+                append(paired.get(), PyLong_FromUnsignedLong(number));
+        });
+        Object found[] = {made(bytes_of(moved.numbers)), made(bytes_of(moved.gains)), made(bytes_of(moved.last_ms))};
+        return Py_BuildValue("(LNNNN)", static_cast<long long>(stream_time_ms), found[0].release(), found[1].release(),
+                             found[2].release(), paired.release());
+    } catch (const NotExpected&) {
+        return PyErr_Format(PyExc_ValueError, "not a row of popularity");
+    } catch (const std::exception& error) {
+        return refused(error);
+    }
+}
+
+PyMethodDef functions[] = {
+    {"take_items", method(take_items), METH_FASTCALL, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
 // -- sessions --------------------------------------------------------------------------------------------------------
 
 PyObject* session_store_new(PyTypeObject* type, PyObject* args, PyObject*) {
@@ -336,7 +404,7 @@ PyObject* session_store_new(PyTypeObject* type, PyObject* args, PyObject*) {
     });
 }
 
-PyModuleDef definition = {PyModuleDef_HEAD_INIT, "compact", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
+PyModuleDef definition = {PyModuleDef_HEAD_INIT, "compact", nullptr, -1, functions, nullptr, nullptr, nullptr, nullptr};
 
 PyTypeObject* type_of(PyType_Spec spec) { return reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec)); }
 

@@ -5,7 +5,7 @@ some 36 bytes (popularity, one event) or 66 (co-view, six pairs), where its enco
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -83,6 +83,23 @@ class CoViewRows(_Rows):
 
     def __init__(self, items: Numbers, /) -> None: ...
 
+def take_items(
+    numbers: Numbers,
+    popularity: PopularityRows,
+    co_view: CoViewRows,
+    partition: int,
+    records: Sequence[Any],
+    hidden: bytes,
+    /,
+) -> tuple[int, bytearray, bytearray, bytearray, list[int]]:
+    """Put published rows of items, records with a `key` and a `value` that `engine/published.py` has sealed.
+
+    Keys are "p" or "c" and the item; an empty row removes, no value changes nothing.
+    The popularity of items that begin with `hidden` is left out. Return the newest stream time; of each change of
+    popularity the item's number (int64), the gain of its weight (double), its newest event (int64, -1: none); and the
+    numbers of the items whose co-view changed. Raises ValueError.
+    """
+
 _Entries = list[tuple[int, int]]
 
 class SessionStore:
@@ -109,8 +126,13 @@ class SessionStore:
     def put(self, key: str, items: Sequence[tuple[str, str, int]], last_ms: int, /) -> tuple[_Entries, _Entries]:
         """Replace the session of `key`; return the (item number, time_ms) that came and went."""
 
-    def put_row(self, key: str | bytes, row: bytes, /) -> None:
-        """Put a session as `tables/sessions.py` encodes it. Raises ValueError for anything else."""
+    def take(self, records: Sequence[Any], version: int, hidden: bytes, /) -> int:
+        """Put published sessions, as `tables/sessions.py` encodes them; remove those without a value.
+
+        Records have a `key` and a `value` that `engine/published.py` has sealed.
+        Those of a lower version than `version`, or than one before them, change nothing, nor do keys that begin with
+        `hidden`. Return the highest version. Raises ValueError for a value that is no session.
+        """
 
     def remove(self, key: str, /) -> tuple[_Entries, _Entries]: ...
     def expire(self, before_ms: int, /) -> int:

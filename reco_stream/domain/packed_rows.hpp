@@ -82,6 +82,17 @@ public:
             if (unpack(walk.entry, row_)) found(walk.entry.partition, row_);
     }
 
+    // Calls `found(partition, head)` with the first fields of each row.
+    template <typename Found>
+    void each_head(std::size_t number, Found found) const {
+        for (Walk walk(block(number)); walk.next();) {
+            const std::string_view packed = walk.entry.packed;
+            if (packed.empty()) continue;
+            const std::string_view rest = packed.substr(1);
+            found(walk.entry.partition, packed[0] == AS_IT_IS ? Form::head(Reader(rest)) : Form::head(Short(rest)));
+        }
+    }
+
 private:
     struct Walk {
         Short from;

@@ -128,9 +128,9 @@ class Recommender:
         """
         self.index.put(key, items, last_ms)
 
-    def update_session_row(self, key: str | bytes, row: bytes) -> None:
-        """Replace the session of `key` by the one that `tables/sessions.py` encoded as `row`; ValueError for none."""
-        self.index.put_row(key, row)
+    def take_sessions(self, records: Sequence[Any], version: int, hidden: bytes) -> int:
+        """Replace sessions by those that were published: see `SessionStore.take`. Returns the highest version."""
+        return self.index.take(records, version, hidden)
 
     def remove_session(self, key: str) -> None:
         """Forget a session; nothing happens when it is unknown."""

@@ -88,6 +88,32 @@ private:
 
 class PopularityForm {
 public:
+    // The first fields of a row; of none at all, these.
+    struct Head {
+        double weighted = 0.0;
+        int64_t last_ms = -1;
+    };
+    static Head head(Reader from) {
+        if (from.array() != 10) throw NotExpected();
+        const double weighted = from.number();
+        return {weighted, from.integer()};
+    }
+    static Head head(Short from) {
+        Head found;
+        const int flags = from.view(1)[0];
+        found.last_ms = from.time();
+        from.bits();  // score
+        from.time();  // landmark
+        from.integer();  // sessions
+        for (uint64_t types = from.unsigned_number(); types; types--) {
+            from.unsigned_number();
+            from.integer();
+            found.weighted += from.weight();
+        }
+        if (!(flags & SUMMED)) found.weighted = from.bits();
+        return found;
+    }
+
     void pack(std::string_view row, std::string& to) {
         Reader from(row);
         row_.read(from, types_);

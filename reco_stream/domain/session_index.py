@@ -21,7 +21,7 @@ Sources: Kersbergen, Sprangers, Schelter, "Serenade" (SIGMOD 2022) for the newes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -99,9 +99,9 @@ class SessionIndex:
         """
         return Change(*self._store.put(key, items, last_ms))
 
-    def put_row(self, key: str | bytes, row: bytes) -> None:
-        """Put a session as `tables/sessions.py` encodes it. Raises ValueError for bytes that are none."""
-        self._store.put_row(key, row)
+    def take(self, records: Sequence[Any], version: int, hidden: bytes) -> int:
+        """Put published sessions, in one compiled call: see `SessionStore.take`."""
+        return self._store.take(records, version, hidden)
 
     def remove(self, key: str) -> Change:
         """Forget the session of `key`; nothing happens when there is none."""

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "msgpack.hpp"
+#include "published_records.hpp"
 #include "session_store.hpp"
 
 namespace session_store {
@@ -76,33 +77,47 @@ inline PyObject* put(PyObject* self, PyObject* args) {
     });
 }
 
-// put_row(key, row)
-inline PyObject* put_row(PyObject* self, PyObject* args) {
-    const char *key, *row;
-    Py_ssize_t key_size, row_size;
-    if (!PyArg_ParseTuple(args, "s#y#", &key, &key_size, &row, &row_size)) return nullptr;
+// [id, opened_ms, start_ms, last_ms, events, {item: [time_ms, weight, type]}, shared]
+inline void put_row(SessionStore& store, std::string_view key, std::string_view row) {
+    Reader from(row);
+    if (from.array() != 7) throw NotExpected();
+    if (!from.nil()) from.string();
+    from.integer();
+    from.integer();
+    const int64_t last_ms = from.integer();
+    from.integer();
+    std::vector<std::string_view> items(from.map());
+    std::vector<int64_t> times;
+    for (std::string_view& item : items) {
+        item = from.string();
+        if (from.array() != 3) throw NotExpected();
+        times.push_back(from.integer());
+        from.number();
+        from.string();
+    }
+    if (items.empty()) store.remove(key);
+    else store.put(key, items, times, last_ms);
+}
+
+// take(records, version, hidden) -> newest version
+inline PyObject* take(PyObject* self, PyObject* args) {
+    PyObject* records;
+    unsigned long long version;
+    const char* text;
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(args, "OKy#", &records, &version, &text, &size)) return nullptr;
     return guarded([&] {
-        // [id, opened_ms, start_ms, last_ms, events, {item: [time_ms, weight, type]}, shared]
-        Reader from({row, static_cast<std::size_t>(row_size)});
-        if (from.array() != 7) throw NotExpected();
-        if (!from.nil()) from.string();
-        from.integer();
-        from.integer();
-        const int64_t last_ms = from.integer();
-        from.integer();
-        std::vector<std::string_view> items(from.map());
-        std::vector<int64_t> times;
-        for (std::string_view& item : items) {
-            item = from.string();
-            if (from.array() != 3) throw NotExpected();
-            times.push_back(from.integer());
-            from.number();
-            from.string();
-        }
-        const std::string_view name{key, static_cast<std::size_t>(key_size)};
-        if (items.empty()) store_of(self).remove(name);
-        else store_of(self).put(name, items, times, last_ms);
-        return Py_NewRef(Py_None);
+        const std::string_view hidden{text, static_cast<std::size_t>(size)};
+        each_published(records, [&](const Published& published) {
+            if (starts_with(published.key, hidden)) return;
+            if (published.gone) {
+                store_of(self).remove(published.key);
+            } else if (published.version >= version) {
+                version = published.version;
+                put_row(store_of(self), published.key, published.row);
+            }
+        });
+        return PyLong_FromUnsignedLongLong(version);
     });
 }
 
@@ -148,7 +163,7 @@ inline PyObject* nbytes(PyObject* self, void*) { return PyLong_FromSize_t(store_
 inline PyType_Spec spec(const char* name, newfunc make) {
     static PyMethodDef methods[] = {
         {"put", put, METH_VARARGS, nullptr},
-        {"put_row", put_row, METH_VARARGS, nullptr},
+        {"take", take, METH_VARARGS, nullptr},
         {"remove", remove, METH_O, nullptr},
         {"expire", expire, METH_O, nullptr},
         {"content", content, METH_O, nullptr},

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from agents.publication import Publication, read_item_stats, read_sessions
 from reco_stream.domain.partitioner import partition_of
 from reco_stream.domain.recommender import Recommender
+from reco_stream.engine.light_records import LightRecord
 from reco_stream.engine.published import Stamp, Value, seal
 from reco_stream.engine.sent_rows import SentRows
 from reco_stream.engine.table import MemoryRows, Table
@@ -90,6 +91,7 @@ class WorkerTables:
                 key = table.prefix + name.encode()
                 values += self._sent[partition].new_values(key, self._publication.expand(key, table.encode(row)))
         for topic, out_key, value in values:
-            self._applies[topic](partition, out_key, None if value is None else seal(stamp, value))
+            sealed = None if value is None else seal(stamp, value)
+            self._applies[topic](partition, [LightRecord(0, out_key, sealed)])
         rows.left.clear()
         rows.changed.clear()

@@ -4,7 +4,9 @@ from typing import Any
 
 from agents.publication import Publication, read_catalogue, read_item_stats, read_sessions
 from reco_stream.catalogue import Catalogue, Item, encode_item
+from reco_stream.domain.canary_ids import item_id, user_id
 from reco_stream.domain.recommender import Recommender
+from reco_stream.engine.light_records import LightRecord
 from reco_stream.engine.published import Stamp, seal, unseal
 from reco_stream.engine.table import MemoryRows
 from reco_stream.events import Event
@@ -46,8 +48,7 @@ def test_item_rows_of_two_partitions_add_up_in_the_reader() -> None:
     apply = read_item_stats(model)
     for partition, rows in enumerate((folded(("u1", "a", NOW_MS), ("u1", "b", NOW_MS)), folded(("u2", "a", NOW_MS)))):
         for key, value in published(rows)[ITEM_STATS].items():
-            apply(partition, key, value)
-            apply(partition, key, value)  # a replay changes nothing
+            apply(partition, [LightRecord(0, key, value)] * 2)  # a replay changes nothing
     found = model.popularity("a")
     assert found is not None
     assert found.weighted == 2.0
@@ -68,10 +69,10 @@ def test_each_session_has_a_key_of_its_own_and_its_last_value_counts() -> None:
     apply = read_sessions(recommender)
     for values in (one, grown):
         for key, value in values.items():
-            apply(0, key, value)
+            apply(0, [LightRecord(0, key, value)])
     assert len(recommender.index) == 2
     for key in grown:
-        apply(0, key, None)
+        apply(0, [LightRecord(0, key, None)])
     assert len(recommender.index) == 0
 
 
@@ -82,9 +83,9 @@ def test_forgotten_user_publishes_nothing() -> None:
 def test_catalogue_follows_its_topic() -> None:
     catalogue = Catalogue()
     key, value = encode_item(Item(item_id="a", title="Lamp"))
-    read_catalogue(catalogue)(0, key, value)
+    read_catalogue(catalogue)(0, [LightRecord(0, key, value)])
     assert catalogue.title_of("a") == "Lamp"
-    read_catalogue(catalogue)(0, key, None)
+    read_catalogue(catalogue)(0, [LightRecord(1, key, None)])
     assert catalogue.title_of("a") is None
 
 
@@ -115,6 +116,16 @@ def test_a_session_outside_the_sample_is_not_published() -> None:
     assert b"u199\0%d\0" % NOW_MS in published(rows)[SESSIONS_TOPIC]
 
 
+def test_canaries_are_in_no_session_index_and_have_neighbours_but_no_popularity() -> None:
+    item, user = item_id("host", 1), user_id("host", 1)
+    found = published(folded((user, item, NOW_MS), (user, "a", NOW_MS)))
+    model, recommender = ItemModel(TableRules()), Recommender()
+    for apply, topic in ((read_item_stats(model), ITEM_STATS), (read_sessions(recommender), SESSIONS_TOPIC)):
+        apply(0, [LightRecord(0, key, value) for key, value in found[topic].items()])
+    assert (len(recommender.index), model.popularity(item), len(model)) == (0, None, 1)
+    assert [neighbour.item for neighbour in model.neighbours(item, NOW_MS, 5)] == ["a"]
+
+
 def test_a_session_of_an_older_owner_does_not_replace_that_of_a_newer_one() -> None:
     (key, longer), *_ = published(folded(("u1", "a", NOW_MS), ("u1", "b", NOW_MS + 1)))[SESSIONS_TOPIC].items()
     shorter = published(folded(("u1", "a", NOW_MS)))[SESSIONS_TOPIC][key]
@@ -123,7 +134,7 @@ def test_a_session_of_an_older_owner_does_not_replace_that_of_a_newer_one() -> N
     recommender = Recommender()
     apply = read_sessions(recommender)
     for partition, version, value in ((3, 8, longer), (3, 7, shorter)):
-        apply(partition, key, seal(Stamp(version, 9, NOW_MS), unseal(value)[1]))
+        apply(partition, [LightRecord(0, key, seal(Stamp(version, 9, NOW_MS), unseal(value)[1]))])
     assert recommender.index.items_of(key.decode()) == ["a", "b"]
-    apply(4, b"u2\0%d\0" % NOW_MS, seal(Stamp(7, 9, NOW_MS), unseal(shorter)[1]))  # versions are by partition
+    apply(4, [LightRecord(0, b"u2\0%d\0" % NOW_MS, seal(Stamp(7, 9, NOW_MS), unseal(shorter)[1]))])  # by partition
     assert len(recommender.index) == 2

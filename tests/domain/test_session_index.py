@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reco_stream.domain.session_index import SessionIndex
+from reco_stream.engine.light_records import LightRecord
+from reco_stream.engine.published import Stamp, seal
 from tests.domain.random_sessions import START_MS, Session, index_of, random_sessions
 
 
@@ -66,11 +68,30 @@ def test_a_row_is_put_as_its_decoded_session() -> None:
     for items in (["b", "a"], ["b", "a", "\u00e9t\u00e9"], ["a", "b"], []):
         visits = {item: (START_MS + place, 1.0, "view") for place, item in enumerate(items)}
         row = msgspec.msgpack.encode([None, START_MS, START_MS, START_MS + 9, 3, visits, True])
-        index.put_row("s\0\u00e9".encode(), row)
+        assert index.take([LightRecord(0, "s\0\u00e9".encode(), seal(Stamp(3, 0, 0), row))], 0, b"$") == 3
         decoded.put("s\0\u00e9", events(*items), START_MS + 9)
         assert content(index) == content(decoded)
     with pytest.raises(ValueError, match="not what"):
-        index.put_row("s", b"\x97\xc0")
+        index.take([LightRecord(0, b"s", seal(Stamp(3, 0, 0), b"\x97\xc0"))], 0, b"$")
+    with pytest.raises(ValueError, match="shorter than its stamp"):
+        index.take([LightRecord(0, b"s", b"short")], 0, b"$")
+
+
+def test_published_sessions_of_a_lower_version_and_hidden_ones_change_nothing() -> None:
+    def record(key: bytes, version: int, item: str | None) -> LightRecord:
+        session = [None, START_MS, START_MS, START_MS, 1, {item: (START_MS, 1.0, "view")}, True]
+        return LightRecord(
+            0, key, None if item is None else seal(Stamp(version, 0, 0), msgspec.msgpack.encode(session))
+        )
+
+    index = SessionIndex()
+    records = [record(b"s", 2, "a"), record(b"t", 5, "b"), record(b"s", 4, "c"), record(b"$u", 9, "d")]
+    assert index.take(records, 1, b"$") == 5
+    assert (index.items_of("s"), index.items_of("t"), len(index)) == (["a"], ["b"], 2)
+    assert index.take([record(b"s", 5, "c"), record(b"t", 1, None), record(b"v", 4, "e")], 5, b"$") == 5
+    assert (index.items_of("s"), len(index)) == (["c"], 1)
+    with pytest.raises(AttributeError, match="key"):
+        index.take([b"no record"], 0, b"$")
 
 
 def test_only_the_newest_events_of_a_session_are_kept() -> None:

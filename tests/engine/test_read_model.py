@@ -31,7 +31,7 @@ async def reading(kafka: Any, *topics: str) -> AsyncIterator[tuple[ReadModelRead
     seen: dict[str, Seen] = {topic: [] for topic in topics}
 
     def into(topic: str) -> module.Apply:
-        return lambda partition, key, value: seen[topic].append((partition, key, value))
+        return module.each(lambda partition, key, value: seen[topic].append((partition, key, value)))
 
     reader = ReadModelReader({"bootstrap_servers": kafka.bootstrap}, {topic: into(topic) for topic in topics})
     running = asyncio.create_task(reader.run())
@@ -148,5 +148,5 @@ async def test_long_batches_let_others_run(kafka: Any, topic: str, monkeypatch: 
     class Record:
         key, value = b"k", b"v"
 
-    await asyncio.gather(reader._apply(lambda partition, key, value: None, 0, [Record] * 50), other())
+    await asyncio.gather(reader._apply(lambda partition, records: None, 0, [Record] * 5_000), other())
     assert passes >= 50

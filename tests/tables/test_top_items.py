@@ -1,5 +1,6 @@
 """Top lists by bounds find the true top, evaluate few items, and never run for long."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,7 +32,10 @@ class Items:
 
     def count(self, number: int, weight: float, time_ms: int, now_ms: int | None = None, partition: int = 0) -> None:
         count(self.rows[number][partition], "view", weight, time_ms, now_ms or time_ms, 0, 0.0)
-        self.top.changed(number, weight, max(row.last_ms for row in self.rows[number]))
+        self.change(number, weight, max(row.last_ms for row in self.rows[number]))
+
+    def change(self, number: int, gain: float, last_ms: int) -> None:
+        self.top.changed(np.array([number]), np.array([gain]), np.array([last_ms]))
 
     def truth(self, name: str, now_ms: int) -> dict[int, float]:
         sums = [sum(window(row, name, now_ms).weighted for row in rows) for rows in self.rows]
@@ -114,7 +118,7 @@ def test_a_removed_row_is_evaluated_whatever_the_tolerance() -> None:
     items.count(items.add(), 5.0, START_MS)
     items.top.top("24h", START_MS, 1)
     items.rows[0] = []
-    items.top.changed(0, -1.0, -1)
+    items.change(0, -1.0, -1)
     assert items.top.top("24h", START_MS, 1) == []
 
 
