@@ -18,7 +18,7 @@ from reco_stream.content.vectors import TREES, Vectors
 
 log = logging.getLogger(__name__)
 
-_IDLE_S: Final = 0.02
+_IDLE_S: Final = 0.1
 _RETRY_S: Final = 1.0
 
 

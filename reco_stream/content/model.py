@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 BATCH: Final = 128  # texts between two turns of the loop, about 30 ms of a thread
 ROUGH: Final = 0.25
-_IDLE_S: Final = 0.02
+_IDLE_S: Final = 0.1  # a look costs 50 us: every 20 ms they took .4 % of a core
 _REFIT_FACTOR: Final = 2
 _RETRY_S: Final = 1.0
 _FIT_HERE_BELOW: Final = 200  # texts: 50 ms, where starting a process takes a second
