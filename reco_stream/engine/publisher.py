@@ -24,7 +24,7 @@ from typing import Final, Protocol
 from reco_stream.engine.changelog import Appender
 from reco_stream.engine.crash import crash_point
 from reco_stream.engine.published import Measure, Stamp, Value, seal
-from reco_stream.engine.sent_rows import SentRows
+from reco_stream.engine.sent_rows import SentRows, note
 from reco_stream.engine.store import PartitionStore, Record
 from reco_stream.engine.turns import Slices
 
@@ -61,6 +61,7 @@ class Publisher:
         self._store = store
         self._appenders = appenders
         self._rows = rows
+        self._first_bytes = b"".join(rows.prefixes)
         # key -> lowest changelog offset at which an unpublished change of it may lie
         self._pending: dict[bytes, int] = {}
         # key -> (that offset, when it must be published): rows that moved little, in the order of both
@@ -80,11 +81,7 @@ class Publisher:
 
     def changed(self, keys: Iterable[bytes], first_offset: int) -> None:
         """Notes that `keys` changed at or after changelog offset `first_offset`."""
-        prefixes = self._rows.prefixes
-        pending = self._pending
-        for key in keys:
-            if key[:1] in prefixes and key not in pending:
-                pending[key] = first_offset
+        note(self._pending, self._first_bytes, keys, first_offset)
 
     def unpublished_from(self, next_offset: int) -> int:
         """Lowest changelog offset that may hold an unpublished row; `next_offset` when there is none."""

@@ -1,5 +1,5 @@
 // What a partition has published, as far as it tells what need not be published (again): for Python one type, that takes
-// many rows at a time.
+// many rows at a time, and a function for their keys.
 
 #include <cmath>
 #include <cstring>
@@ -248,6 +248,31 @@ PyObject* others(PyObject* self, PyObject* args) {
     }
 }
 
+// note(pending, first_bytes, keys, offset)
+PyObject* note(PyObject*, PyObject* args) {
+    PyObject *pending, *given, *offset;
+    const char* text;
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(args, "O!y#OO", &PyDict_Type, &pending, &text, &size, &given, &offset)) return nullptr;
+    try {
+        const std::string_view first_bytes{text, static_cast<std::size_t>(size)};
+        const Object keys = made(PySequence_Fast(given, "wanted a sequence of keys"));
+        for (Py_ssize_t at = 0; at < PySequence_Fast_GET_SIZE(keys.get()); at++) {
+            PyObject* key = PySequence_Fast_GET_ITEM(keys.get(), at);
+            const std::string_view name = view_of(key);
+            if (!name.empty() && first_bytes.find(name[0]) != name.npos && !PyDict_SetDefault(pending, key, offset))
+                return nullptr;
+        }
+        Py_RETURN_NONE;
+    } catch (const std::exception& error) {
+        return refused(error);
+    }
+}
+
+PyMethodDef functions[] = {
+    {"note", note, METH_VARARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
 PyMethodDef methods[] = {
     {"take", take, METH_VARARGS, nullptr},
     {"new_values", new_values, METH_VARARGS, nullptr},
@@ -261,7 +286,7 @@ PyType_Slot slots[] = {
     {0, nullptr},
 };
 PyType_Spec spec = {"reco_stream.engine.sent_rows.SentRows", sizeof(Holder), 0, Py_TPFLAGS_DEFAULT, slots};
-PyModuleDef definition = {PyModuleDef_HEAD_INIT, "sent_rows", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
+PyModuleDef definition = {PyModuleDef_HEAD_INIT, "sent_rows", nullptr, -1, functions, nullptr, nullptr, nullptr, nullptr};
 
 }  // namespace
 

@@ -6,6 +6,9 @@ from reco_stream.engine.published import Measure, Value
 
 _Record = tuple[bytes, bytes | None]
 
+def note(pending: dict[bytes, int], first_bytes: bytes, keys: Iterable[bytes], offset: int, /) -> None:
+    """Put `offset` into `pending` for each key that begins with one of `first_bytes` and is not there yet."""
+
 class SentRows:
     """Sizes and values of the rows that were published last, of some 5,000 each; what it forgets is published anew."""
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reco_stream.engine.published import Measure, Value
-from reco_stream.engine.sent_rows import SentRows
+from reco_stream.engine.sent_rows import SentRows, note
 
 STAMP = b"stamp:"
 
@@ -101,6 +101,15 @@ def test_the_newest_five_thousand_are_remembered() -> None:
             if len(known) > 5_000:
                 del known[next(iter(known))]
     assert len(known) == 5_000
+
+
+def test_keys_of_some_tables_are_noted_where_they_changed_first() -> None:
+    pending = {b"pa": 1}
+    note(pending, b"ps", [b"sb", b"xa", b"pa", b"", b"sb"], 5)
+    note(pending, b"ps", [b"pc", b"sb"], 6)
+    assert list(pending.items()) == [(b"pa", 1), (b"sb", 5), (b"pc", 6)]
+    with pytest.raises(TypeError):
+        note(pending, b"ps", ["pa"], 7)  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("rows", [[("a", b"x=1")], [(b"a",)], [b"a"], 5])
