@@ -171,6 +171,16 @@ PyObject* reader_take_counts(PyObject* self, PyObject*) {
     });
 }
 
+// type_of(key, value, now_ms)
+PyObject* reader_type_of(PyObject* self, PyObject* const* given, Py_ssize_t count) {
+    if (count != 3) return PyErr_Format(PyExc_TypeError, "type_of takes 3 arguments, found %zd", count);
+    return guarded([&] {
+        Event event;
+        const auto kind = events_of(self).reader.read(view_of(given[0]), view_of(given[1]), integer_of(given[2]), event);
+        return kind == nullptr ? Py_NewRef(Py_None) : PyUnicode_FromStringAndSize(kind->name.data(), kind->name.size());
+    });
+}
+
 // What a Kafka record is to the reader.
 class PlainRecord {
 public:
@@ -330,6 +340,7 @@ PyType_Slot slots[] = {
 
 PyMethodDef reader_methods[] = {
     {"take_counts", reader_take_counts, METH_NOARGS, nullptr},
+    {"type_of", method(reader_type_of), METH_FASTCALL, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -19,7 +19,17 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from reco_stream import metrics
 from reco_stream.engine.turns import take_turn
-from reco_stream.events import BadEvent, EventRules, RawEvent, decode_array, decode_raw, encode_value, parse_event
+from reco_stream.events import (
+    ANONYMOUS_PREFIX,
+    BadEvent,
+    EventRules,
+    RawEvent,
+    decode_array,
+    decode_raw,
+    encode_value,
+    parse_event,
+)
+from tables.compiled_fold import EventReader
 from web.after import Token, make_token
 from web.errors import ApiError, unavailable
 from web.schemas import ErrorDetail, EventResult, EventsAnswer
@@ -110,6 +120,8 @@ class Ingest:
         self._max_waiting = max_waiting
         self._waiting = 0
         self._ids = _event_ids()
+        rules: EventRules = services.event_rules
+        self._reader = EventReader(rules.kinds(), rules.future_tolerance_ms, rules.max_bytes, 0, 1)
 
     async def submit(self, events: Texts) -> EventsAnswer:
         """Returns one result an event, in order, once Kafka acknowledged all of them or the time was up.
@@ -139,8 +151,9 @@ class Ingest:
 
     def _take(self, submission: Submission, events: Texts) -> None:
         """Checks events; what is good goes to the group of its partition."""
-        rules: EventRules = self._services.event_rules
+        rules = self._services.event_rules
         partition_of, now_ms = self._services.state.partition_of, self._services.clock()
+        type_of = self._reader.type_of
         results, groups = submission.results, submission.groups
         for found in events:
             event_id = None
@@ -148,20 +161,27 @@ class Ingest:
                 raw = decode_raw(found, rules.max_bytes) if isinstance(found, bytes) else found
                 given = raw.event_id
                 event_id = next(self._ids) if given is None else str(given)
-                event = parse_event(raw, now_ms, rules)
+                value = encode_value(raw, event_id if given is None else None)
+                user = _plain_user(raw)
+                key = user.encode()
+                event_type = type_of(key, value, now_ms)
+                if event_type is None:
+                    event = parse_event(raw, now_ms, rules)
+                    user, event_type = event.user, event.type
+                    key = user.encode()
             except BadEvent as error:
                 detail = ErrorDetail(error.reason, error.detail, error.field)
                 results.append(EventResult(len(results), event_id, "rejected", error=detail))
                 continue
-            partition = partition_of(event.user)
+            partition = partition_of(user)
             group = groups.get(partition)
             if group is None:
                 group = groups[partition] = _Group(partition)
             result = EventResult(len(results), event_id, "unknown")
             results.append(result)
             group.results.append(result)
-            group.records.append((event.user.encode(), encode_value(raw, event_id if given is None else None)))
-            group.types.append(event.type)
+            group.records.append((key, value))
+            group.types.append(event_type)
 
     def _send(self, submission: Submission) -> None:
         if not submission.groups:
@@ -194,6 +214,13 @@ class Ingest:
             submission.timer.cancel()
             submission.timer = None
         submission.answered(_answer(submission.results))
+
+
+def _plain_user(raw: RawEvent) -> str:
+    """Returns whose event it is if that is as usual, else nobody."""
+    if type(raw.user_id) is str:
+        return raw.user_id
+    return f"{ANONYMOUS_PREFIX}{raw.session_id}" if raw.user_id is None and type(raw.session_id) is str else ""
 
 
 def _event_ids() -> Iterator[str]:

@@ -63,6 +63,7 @@ class Twins:
             event = decode_event(key, value, time_ms, RULES)
             self.python.fold(event)
             wanted, counts = self.python.encode_dirty(), {event.type: 1}
+            assert self.reader.type_of(key, value, time_ms) == event.type
             assert self.compiled.stream_time_ms == self.python.stream_time_ms == event.time_ms
         assert self.compiled.encode_dirty() == wanted, value
         assert self.reader.take_counts() == counts
@@ -70,6 +71,8 @@ class Twins:
             rows.clear()
             rows.begin(0)
         self.plain, self.odd = self.plain + taken, self.odd + 1 - taken
+        if not taken and isinstance(key, bytes) and isinstance(value, bytes) and abs(time_ms) < 1 << 63:
+            assert self.reader.type_of(key, value, time_ms) is None
         return taken == 1
 
     def accepts(self, key: bytes, value: bytes, time_ms: int = NOW_MS) -> bool:
@@ -297,6 +300,16 @@ def test_events_of_the_sample_are_not_plain() -> None:
         found = record(user.encode(), body(user_id=f'"{user}"', timestamp=str(time_ms)))
         for one_in in (1, 2, 16):
             assert rows.fold_plain(reader, [found], 0, 1, one_in) == 1 - is_sampled(f"{user}/{time_ms}", one_in)
+
+
+def test_a_type_is_asked_of_bytes() -> None:
+    reader: Any = event_reader(3, 12)
+    assert reader.type_of(b"u1", body(), NOW_MS) == "view"  # of whatever partition
+    for given in (("u1", body(), NOW_MS), (b"u1", None, NOW_MS), (b"u1", body(), "1")):
+        with pytest.raises(TypeError):
+            reader.type_of(*given)
+    with pytest.raises(TypeError):
+        reader.type_of(b"u1", body())
 
 
 def test_what_the_store_raises_and_what_is_no_record_is_passed_on() -> None:
