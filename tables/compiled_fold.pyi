@@ -27,8 +27,8 @@ class EventReader:
         """Return how many events of each type were folded since the last call."""
 
     def type_of(self, key: bytes, value: bytes, now_ms: int, /) -> str | None:
-        """Return the type of the event, or None when it is not plain. Raises TypeError for what is not bytes, OverflowError
-        for a time that is no int64."""
+        """Return the type of the event, or None when it is not plain. Raises TypeError for what is not bytes,
+        OverflowError for a time that is no int64."""
 
 class CompiledRows:
     """The rows of one partition over its store, and the rules of `tables/`, compiled: what `fold.fold_event` does to
