@@ -29,6 +29,9 @@ class NothingPublished:
     def expand(self, key: bytes, row: bytes | None) -> Iterable[tuple[str, bytes, bytes | None]]:
         return ()
 
+    def measure(self, key: bytes, row: bytes) -> None:
+        return None
+
 
 class NoReadModels:
     """In place of `ReadModelReader`."""
