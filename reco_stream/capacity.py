@@ -25,10 +25,10 @@ _ANCHORS: Final = 10  # items of a question that lists of neighbours are looked 
 class Costs:
     """Measured on one worker. `busy` is the share of a core to plan with, `reading` that of it to read the others."""
 
-    event_us: float = 90.0  # fold, checkpoint and publication of one event
-    value_us: float = 5.0  # taking in one published value
-    query_us: float = 560.0
-    hop_us: float = 630.0  # both workers, for a question that is passed on
+    event_us: float = 34.0  # fold, checkpoint and publication of one event
+    value_us: float = 13.4  # taking in one published value
+    query_us: float = 360.0
+    hop_us: float = 650.0  # both workers, for a question that is passed on
     idle: float = 0.05
     busy: float = 0.6
     reading: float = 0.25
