@@ -15,13 +15,6 @@ inline PyObject* bytes_of(std::string_view text) {
     return PyBytes_FromStringAndSize(text.data(), static_cast<Py_ssize_t>(text.size()));
 }
 
-inline std::string_view view_of(PyObject* bytes) {
-    char* text;
-    Py_ssize_t size;
-    if (PyBytes_AsStringAndSize(bytes, &text, &size) < 0) throw std::bad_exception();
-    return {text, static_cast<std::size_t>(size)};
-}
-
 // What reco_stream.engine.store.PartitionStore answers.
 class Store {
 public:

@@ -36,6 +36,14 @@ inline Object made(PyObject* owned) {
     return Object(owned);
 }
 
+// The content of a bytes object, for as long as that lives.
+inline std::string_view view_of(PyObject* bytes) {
+    char* text;
+    Py_ssize_t size;
+    if (PyBytes_AsStringAndSize(bytes, &text, &size) < 0) throw std::bad_exception();
+    return {text, static_cast<std::size_t>(size)};
+}
+
 // New pair of a key and a value that are owned by then: bytes, or None. The garbage collector need not look at it: it
 // would leave it alone too, after the first of its looks, of which thousands of pairs at a time made stops of 3 to 8 ms.
 inline PyObject* new_record(PyObject* key, PyObject* value) {

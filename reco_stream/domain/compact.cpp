@@ -351,7 +351,7 @@ PyObject* take_items(PyObject*, PyObject* const* given, Py_ssize_t count) {
         auto& popularity = held<PopularityRows>(given[1]);
         auto& co_view = held<CoViewRows>(given[2]);
         const std::size_t partition = size_of(given[3]);
-        const std::string_view hidden = bytes_in(given[5]);
+        const std::string_view hidden = view_of(given[5]);
         int64_t stream_time_ms = 0;
         Moved moved;
         Object paired = made(PyList_New(0));

@@ -15,13 +15,6 @@ struct Published {
     std::string_view row;
 };
 
-inline std::string_view bytes_in(PyObject* bytes) {
-    char* text;
-    Py_ssize_t size;
-    if (PyBytes_AsStringAndSize(bytes, &text, &size) < 0) throw std::bad_exception();
-    return {text, static_cast<std::size_t>(size)};
-}
-
 inline int64_t big_endian(std::string_view text, std::size_t at) {
     uint64_t found = 0;
     for (std::size_t byte = at; byte < at + 8; byte++) found = found << 8 | static_cast<unsigned char>(text[byte]);
@@ -37,9 +30,9 @@ void each_published(PyObject* records, Do action) {
     for (Py_ssize_t at = 0; at < PySequence_Fast_GET_SIZE(found.get()); at++) {
         PyObject* record = PySequence_Fast_GET_ITEM(found.get(), at);
         const Object key = made(PyObject_GetAttr(record, key_name)), value = made(PyObject_GetAttr(record, value_name));
-        Published published{bytes_in(key.get()), value.get() == Py_None, 0, 0, 0, {}};
+        Published published{view_of(key.get()), value.get() == Py_None, 0, 0, 0, {}};
         if (!published.gone) {
-            const std::string_view sealed = bytes_in(value.get());
+            const std::string_view sealed = view_of(value.get());
             if (sealed.size() < 24) throw std::invalid_argument("a published value is shorter than its stamp");
             published.version = static_cast<uint64_t>(big_endian(sealed, 0));
             published.applied = big_endian(sealed, 8);

@@ -17,13 +17,6 @@ constexpr double REMEMBERED_FROM = 1 / SMALL_MOVE;
 // Of each kind: what is forgotten is published once more than needed. 12 partitions take up to 30 MB for them.
 constexpr std::size_t REMEMBERED_ROWS = 5'000;
 
-std::string_view view_of(PyObject* bytes) {
-    char* text;
-    Py_ssize_t size;
-    if (PyBytes_AsStringAndSize(bytes, &text, &size) < 0) throw std::bad_exception();
-    return {text, static_cast<std::size_t>(size)};
-}
-
 PyObject* part(PyObject* tuple, Py_ssize_t at, Py_ssize_t size) {
     if (PyTuple_Check(tuple) && PyTuple_GET_SIZE(tuple) == size) return PyTuple_GET_ITEM(tuple, at);
     PyErr_Format(PyExc_TypeError, "wanted tuples of %zd, found %R", size, tuple);
